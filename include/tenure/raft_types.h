@@ -1,0 +1,143 @@
+// What consensus speaks of: entries, configurations, messages, and what must be durable. Plain
+// structs on the lowest floor, named by the Transport and Storage seams; only transport/, storage/
+// and backends/ convert them to the schema. Section numbers are those of Ongaro's dissertation
+// (2014).
+#ifndef TENURE_RAFT_TYPES_H_
+#define TENURE_RAFT_TYPES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "tenure/types.h"
+
+namespace tenure::raft {
+
+// One server of a configuration, by incarnation.
+struct Server {
+  MemberId id;
+  std::string address;  // host:port, where it serves peers and clients alike
+
+  friend bool operator==(const Server&, const Server&) = default;
+};
+
+// Who decides. When `voters_outgoing` is not empty the configuration is joint (section 4.3): votes
+// and commits need a quorum of each half. A configuration is in force from the moment that it is
+// appended.
+struct Configuration {
+  std::vector<Server> voters;           // sorted by id
+  std::vector<Server> voters_outgoing;  // sorted by id; empty unless joint
+  std::vector<Server> learners;         // sorted by id; replicated to, never counted
+
+  bool joint() const { return !voters_outgoing.empty(); }
+  friend bool operator==(const Configuration&, const Configuration&) = default;
+};
+
+enum class EntryKind : std::uint8_t {
+  kNoOp = 0,           // what a new leader appends first (section 6.4)
+  kCommands = 1,       // commands for the state machine; consensus sees only bytes
+  kConfiguration = 2,  // a configuration; entry 1 also carries the machine's first state as payload
+};
+
+// An entry's bytes, shared between log, storage, transport and state machine, never copied or
+// changed. Null means empty.
+using Payload = std::shared_ptr<const std::string>;
+
+struct Entry {
+  Index index = 0;
+  Term term = 0;
+  EntryKind kind = EntryKind::kNoOp;
+  // Cluster time in nanoseconds (DESIGN section 4). Never falls along a log. Opaque to consensus,
+  // but for that rule and for the no-op, which repeats the stamp of the entry before it.
+  std::int64_t stamp_ns = 0;
+  Payload payload;
+  std::shared_ptr<const Configuration> configuration;  // for kConfiguration alone
+
+  std::size_t payload_bytes() const { return payload == nullptr ? 0 : payload->size(); }
+};
+
+// What a member must never forget between messages (section 3.8).
+struct HardState {
+  Term term = 0;
+  MemberId vote;  // empty: none in this term
+
+  friend bool operator==(const HardState&, const HardState&) = default;
+};
+
+// ---- Messages
+// ------------------------------------------------------------------------------------ Each carries
+// the sender's term. `from`, `to` and the cluster travel in the Envelope (transport.h). Snapshot
+// transfer and leadership transfer will add alternatives at the end of Message.
+
+// A request for a vote, or, with `pre_vote`, for the promise of one (section 9.6). A pre-vote asks
+// on behalf of `term`, which the sender has not entered.
+struct VoteRequest {
+  Term term = 0;
+  bool pre_vote = false;
+  Index last_index = 0;
+  Term last_term = 0;
+};
+
+// `term` is the responder's own term; `request_term` repeats the request's, so that an answer to an
+// earlier request counts for nothing.
+struct VoteResponse {
+  Term term = 0;
+  Term request_term = 0;
+  bool pre_vote = false;
+  bool granted = false;
+};
+
+// Entries to append, or, with none, a heartbeat.
+struct AppendRequest {
+  Term term = 0;
+  Index prev_index = 0;
+  Term prev_term = 0;
+  std::vector<Entry> entries;  // contiguous from prev_index + 1
+  Index commit = 0;
+  // Numbers the leader's broadcasts within its term, from 1. Echoed by the answer: it tells which
+  // reads, which check-quorum interval and (later) which lease an answer confirms (section 6.4).
+  std::uint64_t round = 0;
+  // Every member of the configuration has applied up to here: the log before it may be dropped.
+  Index trim_through = 0;
+};
+
+struct AppendResponse {
+  Term term = 0;
+  bool accepted = false;
+  // Accepted: the last index known to agree with the leader's log and durable here.
+  // Refused: the responder's last index that may agree; the leader probes from there.
+  Index match_index = 0;
+  Term hint_term = 0;       // refused: the term at match_index in the responder's log
+  Index rejected_prev = 0;  // refused: the prev_index that was refused, to tell late answers
+  Index applied = 0;        // the last index that the responder's state machine has applied
+  std::uint64_t round = 0;  // repeats the request's
+};
+
+using Message = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendResponse>;
+
+// ---- Durability
+// ----------------------------------------------------------------------------------
+
+// Names a write, so that what depends on it can wait. Rises by one with each batch of one
+// incarnation.
+using WriteId = std::uint64_t;
+
+// What becomes durable together, or not at all; batches become durable in their order. The hard
+// state belongs to the same batch as the entries of its term: never after them.
+struct WriteBatch {
+  WriteId id = 0;
+  std::optional<HardState> hard_state;
+  Index truncate_from = 0;     // drop entries from this index on, before appending; 0: none
+  std::vector<Entry> entries;  // contiguous
+  Index trim_through = 0;      // entries up to here may be dropped; 0: none
+  // Set once, when a free member enters a cluster: it is what makes the member belong to it.
+  std::optional<ClusterId> entered;
+};
+
+}  // namespace tenure::raft
+
+#endif  // TENURE_RAFT_TYPES_H_

@@ -1,0 +1,30 @@
+// Linked into every test and program of a sanitizer build: the sanitizers' options, so that they
+// hold however a binary is started, and what they must know about libraries that were not built
+// with them. Suppressions are for such libraries only, never for code of this repository.
+
+extern "C" {
+
+const char* __asan_default_options() {
+  return "detect_stack_use_after_return=1:check_initialization_order=1";
+}
+const char* __ubsan_default_options() { return "print_stacktrace=1:halt_on_error=1"; }
+const char* __tsan_default_options() { return "halt_on_error=1:second_deadlock_stack=1"; }
+
+// The packaged gRPC synchronises by means that the thread sanitizer cannot see into: what its own
+// code, and the parts of Abseil that it does its work with, do to memory through malloc, free and
+// memcpy is not judged. Our accesses are, wherever they run.
+const char* __tsan_default_suppressions() {
+  return "called_from_lib:libgrpc.so\n"
+         "called_from_lib:libgrpc++.so\n"
+         "called_from_lib:libgpr.so\n"
+         "called_from_lib:libabsl_cord.so\n"
+         "called_from_lib:libabsl_graphcycles_internal.so\n"
+         "called_from_lib:libabsl_malloc_internal.so\n"
+         "called_from_lib:libabsl_status.so\n"
+         "called_from_lib:libabsl_strings.so\n"
+         "called_from_lib:libabsl_synchronization.so\n"
+         "called_from_lib:libabsl_time.so\n"
+         "called_from_lib:libabsl_time_zone.so\n";
+}
+
+}  // extern "C"
