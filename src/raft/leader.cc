@@ -1,0 +1,184 @@
+// Leading: replication, the commit rule, linearizable reads, trimming
+// (sections 3.5, 3.6.2, 6.2, 6.4).
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "raft/impl.h"
+
+namespace tenure::raft {
+
+void Core::Impl::BecomeLeader() {
+  role_ = Role::kLeader;
+  leader_ = options_.self;
+  term_start_ = log_.last_index() + 1;
+  rounds_ = Rounds(timeout_min_ns_);
+  reads_ = Reads();
+  for (Peer& peer : peers_) peer.progress = raft::Progress(term_start_, now_);
+
+  // Commits what earlier terms left behind, which counting alone must not (section 3.6.2). It
+  // repeats the last stamp: a new leader's time starts from its own log and from nothing else.
+  Entry entry;
+  entry.index = term_start_;
+  entry.term = term_;
+  entry.kind = EntryKind::kNoOp;
+  entry.stamp_ns = log_.last_stamp_ns();
+  AppendToLog(std::move(entry));
+
+  rounds_.Start(now_);
+  heartbeat_due_ = now_ + options_.heartbeat_interval;
+  SendToAll();
+}
+
+void Core::Impl::OnHeartbeatTimer() {
+  // Nobody may think of this member as leader any more, so neither does it (section 6.2).
+  if (!peers_.SelfAlone() && now_.Reached(QuorumContact().PlusNs(timeout_min_ns_))) {
+    BecomeFollower(term_, {});
+    return;
+  }
+  if (!now_.Reached(heartbeat_due_)) return;
+  heartbeat_due_ = now_ + options_.heartbeat_interval;
+  StartRound(/*everybody=*/true);
+}
+
+Instant Core::Impl::QuorumContact() const {
+  return Instant::FromReadings(
+      peers_.QuorumOf([this](const Peer& peer) {
+        return (peer.self ? now_ : peer.progress.contact()).boottime_ns();
+      }),
+      peers_.QuorumOf([this](const Peer& peer) {
+        return (peer.self ? now_ : peer.progress.contact()).monotonic_raw_ns();
+      }));
+}
+
+void Core::Impl::StartRound(bool everybody) {
+  const std::uint64_t round = rounds_.Start(now_);
+  if (commit_ >= term_start_) reads_.Join(round, commit_);
+  for (Peer& peer : peers_) {
+    if (!peer.self && (everybody || peer.voter())) SendHeartbeat(peer);
+  }
+}
+
+void Core::Impl::SendHeartbeat(Peer& peer) {
+  // It follows all that was sent, so a refusal betrays what was lost on the way, and a lost probe
+  // is made good.
+  SendAppend(peer, {});
+}
+
+void Core::Impl::SendToAll() {
+  for (Peer& peer : peers_) {
+    if (!peer.self) SendEntries(peer);
+  }
+}
+
+void Core::Impl::SendEntries(Peer& peer) {
+  raft::Progress& progress = peer.progress;
+  if (progress.state() == raft::Progress::State::kProbe) {
+    if (progress.probe_sent()) return;
+    progress.SentProbe();
+    SendAppend(peer,
+               log_.Slice(progress.next(), options_.append_entries_max, options_.append_bytes_max));
+    return;
+  }
+  while (progress.next() <= log_.last_index() &&
+         progress.HasRoom(options_.inflight_appends_max, options_.inflight_bytes_max)) {
+    std::vector<Entry> entries =
+        log_.Slice(progress.next(), options_.append_entries_max, options_.append_bytes_max);
+    std::size_t bytes = 0;
+    for (const Entry& entry : entries) bytes += Log::Charge(entry);
+    const Index last = entries.back().index;
+    SendAppend(peer, std::move(entries));
+    progress.SentAppend(last, bytes);
+  }
+}
+
+void Core::Impl::SendAppend(Peer& peer, std::vector<Entry> entries) {
+  AppendRequest request;
+  request.term = term_;
+  request.prev_index = peer.progress.next() - 1;
+  request.prev_term = log_.TermAt(request.prev_index).value_or(0);
+  request.entries = std::move(entries);
+  request.commit = commit_;
+  request.round = rounds_.current();
+  request.trim_through = log_.trimmed_through();
+  Send(peer.id, std::move(request));
+}
+
+void Core::Impl::On(const MemberId& from, const AppendResponse& response) {
+  Peer* peer = peers_.Find(from);
+  // An earlier incarnation's word is not its successor's (BOOTSTRAP rule 13).
+  if (peer == nullptr || peer->self) return;
+  if (response.term > term_) {
+    BecomeFollower(response.term, {});
+    return;
+  }
+  // Of another term, or about what this leader never sent: proof of nothing.
+  if (role_ != Role::kLeader || response.term < term_ || response.round > rounds_.current()) return;
+  const Index claimed = std::max(response.accepted ? response.match_index : 0, response.applied);
+  if (claimed > log_.last_index()) return;
+
+  raft::Progress& progress = peer->progress;
+  if (auto began = rounds_.BeganAt(response.round)) progress.Answered(response.round, *began);
+  progress.Applied(response.applied);
+  progress.Matched(response.applied);  // what it applied is committed, and durable there
+  if (response.accepted) {
+    progress.Matched(response.match_index);
+    // What answers the probe, or knows more; a late answer from before it does not end it.
+    const bool found = response.match_index + 1 >= progress.next();
+    if (progress.state() == raft::Progress::State::kProbe && found) progress.BecomeReplicate();
+  } else {
+    OnRefused(*peer, response);
+  }
+  MaybeCommit();
+  ServeReads();
+  SendEntries(*peer);
+  MaybeTrim();
+}
+
+void Core::Impl::OnRefused(Peer& peer, const AppendResponse& response) {
+  raft::Progress& progress = peer.progress;
+  const bool stale = progress.state() == raft::Progress::State::kProbe
+                         ? response.rejected_prev != progress.next() - 1
+                         : response.rejected_prev <= progress.match();
+  if (stale || response.rejected_prev == 0) return;
+  // Neither what it lacks nor what is of a later term than it can hold there will agree.
+  const Index hint = std::min(response.match_index, response.rejected_prev - 1);
+  progress.BecomeProbe(log_.LastNotAfter(hint, response.hint_term) + 1);
+}
+
+void Core::Impl::MaybeCommit() {
+  const Index reached = peers_.QuorumOf(
+      [this](const Peer& peer) { return peer.self ? durable_.index() : peer.progress.match(); });
+  // An entry of an earlier term is committed only beneath one of the own (section 3.6.2,
+  // figure 3.7).
+  if (reached <= commit_ || log_.TermAt(reached) != term_) return;
+  CommitThrough(reached);
+}
+
+void Core::Impl::ServeReads() {
+  if (!reads_.waiting() && !reads_.under_way()) return;
+  const std::uint64_t current = rounds_.current();
+  const auto confirm = [this, current] {
+    reads_.Confirm(peers_.QuorumOf([current](const Peer& peer) {
+      return peer.self ? current : peer.progress.answered_round();
+    }),
+                   out_.reads_ready);
+  };
+  confirm();
+  // Before an entry of the own term is committed, the commit index may lag behind an earlier
+  // leader's.
+  if (commit_ < term_start_ || !reads_.waiting() || reads_.under_way()) return;
+  StartRound(/*everybody=*/false);
+  if (peers_.SelfAlone()) confirm();
+}
+
+void Core::Impl::MaybeTrim() {
+  Index applied = std::min(applied_, durable_.index());
+  for (const Peer& peer : peers_) {
+    if (!peer.self) applied = std::min(applied, peer.progress.applied());
+  }
+  TrimLog(applied);
+}
+
+}  // namespace tenure::raft
