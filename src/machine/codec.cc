@@ -1,0 +1,314 @@
+// Commands, entries' payloads and the genesis. Commands are decoded twice on each member's busiest
+// path, at intake and when they are applied: their messages live in an arena on the stack.
+#include "machine/codec.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/arena.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/unknown_field_set.h"
+#include "tenure/v1/command.pb.h"
+#include "tenure/v1/log.pb.h"
+
+namespace tenure::machine {
+namespace {
+
+namespace pb = ::google::protobuf;
+
+// ---- Out
+// -----------------------------------------------------------------------------------------
+
+struct OperationWriter {
+  v1::Command& out;
+
+  void operator()(const OpenSession& in) const {
+    out.mutable_open_session()->set_ttl_ns(in.ttl_ns);
+    out.mutable_open_session()->set_label(in.label);
+  }
+  void operator()(const RenewSession& in) const {
+    out.mutable_renew_session()->set_attempt(in.attempt);
+  }
+  void operator()(const CloseSession&) const { out.mutable_close_session(); }
+  void operator()(const AcquireLock& in) const {
+    v1::AcquireLock* acquire = out.mutable_acquire_lock();
+    acquire->set_name(in.name);
+    acquire->set_wait_ns(in.wait_ns);
+    acquire->set_value(in.value);
+  }
+  void operator()(const CancelWait& in) const {
+    out.mutable_cancel_wait()->set_acquire(in.acquire);
+  }
+  void operator()(const ReleaseLock& in) const {
+    out.mutable_release_lock()->set_name(in.name);
+    out.mutable_release_lock()->set_token(in.token);
+  }
+  void operator()(const GetLock& in) const { out.mutable_get_lock()->set_name(in.name); }
+  void operator()(const ListLocks& in) const {
+    out.mutable_list_locks()->set_after(in.after);
+    out.mutable_list_locks()->set_limit(in.limit);
+  }
+  void operator()(const ListSessions& in) const {
+    out.mutable_list_sessions()->set_after(in.after);
+    out.mutable_list_sessions()->set_limit(in.limit);
+  }
+  void operator()(const GetStatus&) const { out.mutable_get_status(); }
+};
+
+// ---- In
+// ------------------------------------------------------------------------------------------
+
+// Each overload reads one alternative. The message is on its way out: strings are moved.
+OpenSession Read(v1::OpenSession* in) { return {in->ttl_ns(), std::move(*in->mutable_label())}; }
+RenewSession Read(v1::RenewSession* in) { return {in->attempt()}; }
+CloseSession Read(v1::CloseSession*) { return {}; }
+AcquireLock Read(v1::AcquireLock* in) {
+  return {std::move(*in->mutable_name()), in->wait_ns(), std::move(*in->mutable_value())};
+}
+CancelWait Read(v1::CancelWait* in) { return {in->acquire()}; }
+ReleaseLock Read(v1::ReleaseLock* in) { return {std::move(*in->mutable_name()), in->token()}; }
+GetLock Read(v1::GetLock* in) { return {std::move(*in->mutable_name())}; }
+ListLocks Read(v1::ListLocks* in) { return {std::move(*in->mutable_after()), in->limit()}; }
+ListSessions Read(v1::ListSessions* in) { return {in->after(), in->limit()}; }
+GetStatus Read(v1::GetStatus*) { return {}; }
+
+// True if `message` itself, not those inside it, has a field that this version does not know.
+bool HasUnknown(const pb::Message& message) {
+  return !message.GetReflection()->GetUnknownFields(message).empty();
+}
+
+// False if the alternative has a field that this version does not know. No alternative of a command
+// has messages inside it; CodecTest.KnowsEveryMessageInsideACommand fails when that changes.
+template <typename Message>
+bool ReadInto(Message* in, Operation& out) {
+  if (HasUnknown(*in)) return false;
+  out = Read(in);
+  return true;
+}
+
+bool ReadOperation(v1::Command& in, Operation& out) {
+  switch (in.operation_case()) {
+    case v1::Command::kOpenSession:
+      return ReadInto(in.mutable_open_session(), out);
+    case v1::Command::kRenewSession:
+      return ReadInto(in.mutable_renew_session(), out);
+    case v1::Command::kCloseSession:
+      return ReadInto(in.mutable_close_session(), out);
+    case v1::Command::kAcquireLock:
+      return ReadInto(in.mutable_acquire_lock(), out);
+    case v1::Command::kCancelWait:
+      return ReadInto(in.mutable_cancel_wait(), out);
+    case v1::Command::kReleaseLock:
+      return ReadInto(in.mutable_release_lock(), out);
+    case v1::Command::kGetLock:
+      return ReadInto(in.mutable_get_lock(), out);
+    case v1::Command::kListLocks:
+      return ReadInto(in.mutable_list_locks(), out);
+    case v1::Command::kListSessions:
+      return ReadInto(in.mutable_list_sessions(), out);
+    case v1::Command::kGetStatus:
+      return ReadInto(in.mutable_get_status(), out);
+    case v1::Command::OPERATION_NOT_SET:
+      return false;
+  }
+  return false;
+}
+
+// An arena whose first block is on the stack: most commands need no other.
+class StackArena {
+ public:
+  StackArena() : arena_(block_, sizeof(block_)) {}
+  template <typename Message>
+  Message* Make() {
+    return pb::Arena::CreateMessage<Message>(&arena_);
+  }
+
+ private:
+  alignas(8) char block_[1024];
+  pb::Arena arena_;
+};
+
+bool FitsInt(absl::string_view bytes) {
+  return bytes.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max());
+}
+
+// Reads into `command`, whose members are all as they were constructed.
+absl::Status Decode(absl::string_view bytes, Command& command) {
+  StackArena arena;
+  auto* in = arena.Make<v1::Command>();
+  if (!FitsInt(bytes) || !in->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("these bytes are no command");
+  }
+  // First the version: a newer command explains itself by it, not by its unknown fields.
+  if (in->machine_version() > kMachineVersion) {
+    return absl::UnimplementedError(absl::StrCat("the command needs machine version ",
+                                                 in->machine_version(), "; this program has ",
+                                                 kMachineVersion));
+  }
+  if (in->machine_version() == 0) {
+    return absl::InvalidArgumentError("the command names no machine version");
+  }
+  if (HasUnknown(*in) || !ReadOperation(*in, command.operation)) {
+    return absl::InvalidArgumentError(
+        "the command has no operation, or a field that this version does not know");
+  }
+  command.machine_version = in->machine_version();
+  command.session = in->session();
+  command.key = {in->key_high(), in->key_low()};
+  command.sequence = in->sequence();
+  command.acknowledged_through = in->acknowledged_through();
+  command.acknowledged.assign(in->acknowledged().begin(), in->acknowledged().end());
+  command.events_seen_through = in->events_seen_through();
+  return absl::OkStatus();
+}
+
+constexpr std::uint32_t kLengthDelimited = 2;
+constexpr std::uint32_t kPayloadCommandTag =
+    v1::CommandsPayload::kCommandsFieldNumber << 3 | kLengthDelimited;
+
+// Hands out each command's bytes in place. False if `bytes` are not a CommandsPayload and nothing
+// else.
+template <typename Visit>
+bool ForEachCommand(absl::string_view bytes, Visit visit) {
+  if (!FitsInt(bytes)) return false;
+  const int size = static_cast<int>(bytes.size());
+  pb::io::CodedInputStream stream(reinterpret_cast<const std::uint8_t*>(bytes.data()), size);
+  while (stream.CurrentPosition() < size) {
+    std::uint32_t length = 0;
+    if (stream.ReadTag() != kPayloadCommandTag || !stream.ReadVarint32(&length)) return false;
+    const int start = stream.CurrentPosition();
+    if (length > static_cast<std::uint32_t>(size - start)) return false;
+    if (!visit(bytes.substr(static_cast<std::size_t>(start), length))) return false;
+    if (!stream.Skip(static_cast<int>(length))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string EncodeCommand(const Command& command) {
+  StackArena arena;
+  auto* out = arena.Make<v1::Command>();
+  out->set_machine_version(command.machine_version);
+  out->set_session(command.session);
+  out->set_key_high(command.key.high);
+  out->set_key_low(command.key.low);
+  out->set_sequence(command.sequence);
+  out->set_acknowledged_through(command.acknowledged_through);
+  out->mutable_acknowledged()->Add(command.acknowledged.begin(), command.acknowledged.end());
+  out->set_events_seen_through(command.events_seen_through);
+  std::visit(OperationWriter{*out}, command.operation);
+  return out->SerializeAsString();
+}
+
+absl::StatusOr<Command> DecodeCommand(absl::string_view bytes) {
+  absl::StatusOr<Command> command(absl::in_place);
+  if (absl::Status status = Decode(bytes, *command); !status.ok()) return status;
+  return command;
+}
+
+std::string EncodePayload(absl::Span<const absl::string_view> commands) {
+  std::size_t size = 0;
+  for (const absl::string_view command : commands) size += command.size() + 6;
+  std::string payload;
+  payload.reserve(size);
+  std::uint8_t head[10];
+  for (const absl::string_view command : commands) {
+    std::uint8_t* end = pb::io::CodedOutputStream::WriteTagToArray(kPayloadCommandTag, head);
+    end = pb::io::CodedOutputStream::WriteVarint32ToArray(
+        static_cast<std::uint32_t>(command.size()), end);
+    payload.append(reinterpret_cast<const char*>(head), static_cast<std::size_t>(end - head));
+    payload.append(command.data(), command.size());
+  }
+  return payload;
+}
+
+absl::StatusOr<std::vector<Command>> DecodePayload(absl::string_view bytes) {
+  std::size_t count = 0;
+  const bool whole = ForEachCommand(bytes, [&count](absl::string_view) {
+    ++count;
+    return true;
+  });
+  if (!whole) return absl::InvalidArgumentError("the entry's payload is malformed");
+  std::vector<Command> commands;
+  commands.reserve(count);
+  absl::Status status;
+  ForEachCommand(bytes, [&](absl::string_view command) {
+    status = Decode(command, commands.emplace_back());
+    if (status.ok() && !IsWrite(commands.back().operation)) {
+      status = absl::InvalidArgumentError("a read stands in the log");
+    }
+    return status.ok();
+  });
+  if (!status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("command ", commands.size(), " of ", count,
+                                                    " in the entry: ", status.message()));
+  }
+  return commands;
+}
+
+// ---- Genesis
+// -------------------------------------------------------------------------------------
+
+std::string EncodeGenesis(const Genesis& genesis) {
+  v1::Genesis out;
+  out.set_machine_version(genesis.machine_version);
+  out.set_first_revision(genesis.first_revision);
+  out.set_grants_from_ns(genesis.grants_from_ns);
+  v1::Limits& limits = *out.mutable_limits();
+  limits.set_ttl_min_ns(genesis.limits.ttl_min_ns);
+  limits.set_ttl_max_ns(genesis.limits.ttl_max_ns);
+  limits.set_sessions_max(genesis.limits.sessions_max);
+  limits.set_locks_max(genesis.limits.locks_max);
+  limits.set_waiters_per_lock_max(genesis.limits.waiters_per_lock_max);
+  limits.set_waits_per_session_max(genesis.limits.waits_per_session_max);
+  limits.set_locks_per_session_max(genesis.limits.locks_per_session_max);
+  limits.set_window(genesis.limits.window);
+  limits.set_name_bytes_max(genesis.limits.name_bytes_max);
+  limits.set_value_bytes_max(genesis.limits.value_bytes_max);
+  limits.set_label_bytes_max(genesis.limits.label_bytes_max);
+  limits.set_cleanup_per_entry(genesis.limits.cleanup_per_entry);
+  return out.SerializeAsString();
+}
+
+absl::StatusOr<Genesis> DecodeGenesis(absl::string_view bytes) {
+  v1::Genesis in;
+  if (!FitsInt(bytes) || !in.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
+      !in.has_limits()) {
+    return absl::InvalidArgumentError("these bytes are no genesis");
+  }
+  if (in.machine_version() > kMachineVersion) {
+    return absl::UnimplementedError(absl::StrCat("the genesis needs machine version ",
+                                                 in.machine_version(), "; this program has ",
+                                                 kMachineVersion));
+  }
+  if (HasUnknown(in) || HasUnknown(in.limits())) {
+    return absl::InvalidArgumentError("the genesis has a field that this version does not know");
+  }
+  Genesis genesis;
+  genesis.machine_version = in.machine_version();
+  genesis.first_revision = in.first_revision();
+  genesis.grants_from_ns = in.grants_from_ns();
+  const v1::Limits& limits = in.limits();
+  genesis.limits.ttl_min_ns = limits.ttl_min_ns();
+  genesis.limits.ttl_max_ns = limits.ttl_max_ns();
+  genesis.limits.sessions_max = limits.sessions_max();
+  genesis.limits.locks_max = limits.locks_max();
+  genesis.limits.waiters_per_lock_max = limits.waiters_per_lock_max();
+  genesis.limits.waits_per_session_max = limits.waits_per_session_max();
+  genesis.limits.locks_per_session_max = limits.locks_per_session_max();
+  genesis.limits.window = limits.window();
+  genesis.limits.name_bytes_max = limits.name_bytes_max();
+  genesis.limits.value_bytes_max = limits.value_bytes_max();
+  genesis.limits.label_bytes_max = limits.label_bytes_max();
+  genesis.limits.cleanup_per_entry = limits.cleanup_per_entry();
+  return genesis;
+}
+
+}  // namespace tenure::machine

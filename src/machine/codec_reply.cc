@@ -1,0 +1,317 @@
+// Replies and events. What a client does not know in them it may skip: it was told the rest.
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "google/protobuf/arena.h"
+#include "machine/codec.h"
+#include "tenure/v1/command.pb.h"
+
+namespace tenure::machine {
+namespace {
+
+// ---- Out
+// -----------------------------------------------------------------------------------------
+
+void Write(const LockHolder& in, v1::LockHolder* out) {
+  out->set_session(in.session);
+  out->set_token(in.token);
+  out->set_label(in.label);
+  out->set_value(in.value);
+  out->set_held_ns(in.held_ns);
+}
+
+void Write(const LockDescription& in, v1::LockDescription* out) {
+  out->set_name(in.name);
+  Write(in.holder, out->mutable_holder());
+  out->set_waiting(in.waiting);
+  for (const LockWaiter& waiter : in.waiters) {
+    v1::LockWaiter* added = out->add_waiters();
+    added->set_session(waiter.session);
+    added->set_label(waiter.label);
+    added->set_waited_ns(waiter.waited_ns);
+  }
+}
+
+void Write(const SessionDescription& in, v1::SessionDescription* out) {
+  out->set_session(in.session);
+  out->set_label(in.label);
+  out->set_ttl_ns(in.ttl_ns);
+  out->set_expires_in_ns(in.expires_in_ns);
+  out->set_locks(in.locks);
+  out->set_waits(in.waits);
+}
+
+void Write(const MemberStatus& in, v1::MemberStatus* out) {
+  out->set_name(in.id.name);
+  out->set_incarnation(in.id.incarnation);
+  out->set_address(in.address);
+  out->set_role(in.role);
+  out->set_reachable(in.reachable);
+  out->set_applied(in.applied);
+}
+
+void Write(const ClusterStatus& in, v1::ClusterStatus* out) {
+  out->set_cluster_high(in.cluster.high);
+  out->set_cluster_low(in.cluster.low);
+  out->set_answered_by_name(in.answered_by.name);
+  out->set_answered_by_incarnation(in.answered_by.incarnation);
+  out->set_leader_name(in.leader.name);
+  out->set_leader_incarnation(in.leader.incarnation);
+  out->set_term(in.term);
+  out->set_revision(in.revision);
+  out->set_commit(in.commit);
+  out->set_applied(in.applied);
+  out->set_log_bytes(in.log_bytes);
+  out->set_cluster_time_ns(in.cluster_time_ns);
+  out->set_held_back_ns(in.held_back_ns);
+  out->set_sessions(in.sessions);
+  out->set_locks(in.locks);
+  out->set_state_hash(in.state_hash);
+  out->set_may_stop_one(in.may_stop_one);
+  out->set_message(in.message);
+  for (const MemberStatus& member : in.members) Write(member, out->add_members());
+}
+
+struct ResultWriter {
+  v1::Reply& out;
+
+  void operator()(std::monostate) const {}
+  void operator()(const SessionOpened& in) const {
+    out.mutable_session_opened()->set_session(in.session);
+    out.mutable_session_opened()->set_ttl_ns(in.ttl_ns);
+  }
+  void operator()(const SessionRenewed& in) const {
+    out.mutable_session_renewed()->set_attempt(in.attempt);
+    out.mutable_session_renewed()->set_ttl_ns(in.ttl_ns);
+  }
+  void operator()(const SessionClosed&) const { out.mutable_session_closed(); }
+  void operator()(const LockGranted& in) const { out.mutable_lock_granted()->set_token(in.token); }
+  void operator()(const LockQueued& in) const {
+    v1::LockQueued* queued = out.mutable_lock_queued();
+    queued->set_ahead(in.ahead);
+    Write(in.holder, queued->mutable_holder());
+    queued->set_held_back_ns(in.held_back_ns);
+  }
+  void operator()(const LockHeld& in) const {
+    v1::LockHeld* held = out.mutable_lock_held();
+    Write(in.holder, held->mutable_holder());
+    held->set_waiting(in.waiting);
+    held->set_held_back_ns(in.held_back_ns);
+  }
+  void operator()(const LockReleased&) const { out.mutable_lock_released(); }
+  void operator()(const WaitCancelled&) const { out.mutable_wait_cancelled(); }
+  void operator()(const LockDescription& in) const { Write(in, out.mutable_lock_description()); }
+  void operator()(const LockList& in) const {
+    v1::LockList* list = out.mutable_lock_list();
+    for (const LockDescription& lock : in.locks) Write(lock, list->add_locks());
+    list->set_more(in.more);
+  }
+  void operator()(const SessionList& in) const {
+    v1::SessionList* list = out.mutable_session_list();
+    for (const SessionDescription& session : in.sessions) Write(session, list->add_sessions());
+    list->set_more(in.more);
+  }
+  void operator()(const ClusterStatus& in) const { Write(in, out.mutable_cluster_status()); }
+};
+
+struct BodyWriter {
+  v1::SessionEvent& out;
+
+  void operator()(const LockGrantedEvent& in) const {
+    v1::LockGrantedEvent* granted = out.mutable_lock_granted();
+    granted->set_acquire(in.acquire);
+    granted->set_name(in.name);
+    granted->set_token(in.token);
+  }
+  void operator()(const WaitEndedEvent& in) const {
+    v1::WaitEndedEvent* ended = out.mutable_wait_ended();
+    ended->set_acquire(in.acquire);
+    ended->set_name(in.name);
+    ended->set_reason(static_cast<std::uint32_t>(in.reason));
+  }
+  void operator()(const SessionEndedEvent& in) const {
+    out.mutable_session_ended()->set_reason(static_cast<std::uint32_t>(in.reason));
+  }
+};
+
+// ---- In
+// ------------------------------------------------------------------------------------------
+
+LockHolder Read(const v1::LockHolder& in) {
+  return {in.session(), in.token(), in.label(), in.value(), in.held_ns()};
+}
+
+LockDescription Read(const v1::LockDescription& in) {
+  LockDescription out{in.name(), Read(in.holder()), in.waiting(), {}};
+  for (const v1::LockWaiter& waiter : in.waiters()) {
+    out.waiters.push_back({waiter.session(), waiter.label(), waiter.waited_ns()});
+  }
+  return out;
+}
+
+LockList Read(const v1::LockList& in) {
+  LockList out;
+  for (const v1::LockDescription& lock : in.locks()) out.locks.push_back(Read(lock));
+  out.more = in.more();
+  return out;
+}
+
+SessionList Read(const v1::SessionList& in) {
+  SessionList out;
+  for (const v1::SessionDescription& session : in.sessions()) {
+    out.sessions.push_back({session.session(), session.label(), session.ttl_ns(),
+                            session.expires_in_ns(), session.locks(), session.waits()});
+  }
+  out.more = in.more();
+  return out;
+}
+
+ClusterStatus Read(const v1::ClusterStatus& in) {
+  ClusterStatus out;
+  out.cluster = {in.cluster_high(), in.cluster_low()};
+  out.answered_by = {in.answered_by_name(), in.answered_by_incarnation()};
+  out.leader = {in.leader_name(), in.leader_incarnation()};
+  out.term = in.term();
+  out.revision = in.revision();
+  out.commit = in.commit();
+  out.applied = in.applied();
+  out.log_bytes = in.log_bytes();
+  out.cluster_time_ns = in.cluster_time_ns();
+  out.held_back_ns = in.held_back_ns();
+  out.sessions = in.sessions();
+  out.locks = in.locks();
+  out.state_hash = in.state_hash();
+  out.may_stop_one = in.may_stop_one();
+  out.message = in.message();
+  for (const v1::MemberStatus& member : in.members()) {
+    out.members.push_back({{member.name(), member.incarnation()},
+                           member.address(),
+                           member.role(),
+                           member.reachable(),
+                           member.applied()});
+  }
+  return out;
+}
+
+// False if there is no result, or one that this version does not know.
+bool ReadResult(const v1::Reply& in, Reply& out) {
+  switch (in.result_case()) {
+    case v1::Reply::kSessionOpened:
+      out.result = SessionOpened{in.session_opened().session(), in.session_opened().ttl_ns()};
+      return true;
+    case v1::Reply::kSessionRenewed:
+      out.result = SessionRenewed{in.session_renewed().attempt(), in.session_renewed().ttl_ns()};
+      return true;
+    case v1::Reply::kSessionClosed:
+      out.result = SessionClosed{};
+      return true;
+    case v1::Reply::kLockGranted:
+      out.result = LockGranted{in.lock_granted().token()};
+      return true;
+    case v1::Reply::kLockQueued:
+      out.result = LockQueued{in.lock_queued().ahead(), Read(in.lock_queued().holder()),
+                              in.lock_queued().held_back_ns()};
+      return true;
+    case v1::Reply::kLockHeld:
+      out.result = LockHeld{Read(in.lock_held().holder()), in.lock_held().waiting(),
+                            in.lock_held().held_back_ns()};
+      return true;
+    case v1::Reply::kLockReleased:
+      out.result = LockReleased{};
+      return true;
+    case v1::Reply::kWaitCancelled:
+      out.result = WaitCancelled{};
+      return true;
+    case v1::Reply::kLockDescription:
+      out.result = Read(in.lock_description());
+      return true;
+    case v1::Reply::kLockList:
+      out.result = Read(in.lock_list());
+      return true;
+    case v1::Reply::kSessionList:
+      out.result = Read(in.session_list());
+      return true;
+    case v1::Reply::kClusterStatus:
+      out.result = Read(in.cluster_status());
+      return true;
+    case v1::Reply::RESULT_NOT_SET:
+      return false;
+  }
+  return false;
+}
+
+bool FitsInt(absl::string_view bytes) {
+  return bytes.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max());
+}
+
+}  // namespace
+
+std::string EncodeReply(const Reply& reply) {
+  alignas(8) char block[1024];
+  google::protobuf::Arena arena(block, sizeof(block));
+  auto* out = google::protobuf::Arena::CreateMessage<v1::Reply>(&arena);
+  out->set_code(static_cast<std::uint32_t>(reply.code));
+  out->set_message(reply.message);
+  out->set_revision(reply.revision);
+  std::visit(ResultWriter{*out}, reply.result);
+  return out->SerializeAsString();
+}
+
+absl::StatusOr<Reply> DecodeReply(absl::string_view bytes) {
+  alignas(8) char block[1024];
+  google::protobuf::Arena arena(block, sizeof(block));
+  auto* in = google::protobuf::Arena::CreateMessage<v1::Reply>(&arena);
+  if (!FitsInt(bytes) || !in->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("these bytes are no reply");
+  }
+  if (in->code() > std::numeric_limits<std::underlying_type_t<ReplyCode>>::max()) {
+    return absl::InvalidArgumentError("the reply's code is out of range");
+  }
+  absl::StatusOr<Reply> reply(absl::in_place);
+  reply->code = static_cast<ReplyCode>(in->code());
+  reply->message = in->message();
+  reply->revision = in->revision();
+  if (!ReadResult(*in, *reply) && reply->code == ReplyCode::kOk) {
+    return absl::InvalidArgumentError("the reply has no result that this version knows");
+  }
+  return reply;
+}
+
+std::string EncodeEvent(const SessionEvent& event) {
+  v1::SessionEvent out;
+  out.set_session(event.session);
+  out.set_revision(event.revision);
+  std::visit(BodyWriter{out}, event.body);
+  return out.SerializeAsString();
+}
+
+absl::StatusOr<SessionEvent> DecodeEvent(absl::string_view bytes) {
+  v1::SessionEvent in;
+  if (!FitsInt(bytes) || !in.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("these bytes are no event");
+  }
+  SessionEvent event;
+  event.session = in.session();
+  event.revision = in.revision();
+  switch (in.body_case()) {
+    case v1::SessionEvent::kLockGranted:
+      event.body = LockGrantedEvent{in.lock_granted().acquire(), in.lock_granted().name(),
+                                    in.lock_granted().token()};
+      return event;
+    case v1::SessionEvent::kWaitEnded:
+      event.body = WaitEndedEvent{in.wait_ended().acquire(), in.wait_ended().name(),
+                                  static_cast<WaitEnd>(in.wait_ended().reason())};
+      return event;
+    case v1::SessionEvent::kSessionEnded:
+      event.body = SessionEndedEvent{static_cast<SessionEnd>(in.session_ended().reason())};
+      return event;
+    case v1::SessionEvent::BODY_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError("the event has no body that this version knows");
+}
+
+}  // namespace tenure::machine

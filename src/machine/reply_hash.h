@@ -1,0 +1,17 @@
+// What the state hash takes in of replies, events and limits.
+#ifndef TENURE_MACHINE_REPLY_HASH_H_
+#define TENURE_MACHINE_REPLY_HASH_H_
+
+#include "machine/machine.h"
+#include "machine/state_hash.h"
+#include "tenure/command.h"
+
+namespace tenure::machine {
+
+void AddReply(const Reply& reply, StateHash& hash);
+void AddEvent(const SessionEvent& event, StateHash& hash);
+void AddLimits(const Limits& limits, StateHash& hash);
+
+}  // namespace tenure::machine
+
+#endif  // TENURE_MACHINE_REPLY_HASH_H_

@@ -1,0 +1,267 @@
+#include "model.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace tenure::machine {
+
+// ---- Time
+// ----------------------------------------------------------------------------------------
+
+void Model::PassTime(std::int64_t now) {
+  now_ = now;
+  std::vector<std::pair<std::int64_t, SessionId>> due;
+  for (const auto& [id, session] : sessions) {
+    if (session.alive && session.due <= now) due.emplace_back(session.due, id);
+  }
+  std::sort(due.begin(), due.end());
+  for (const auto& [when, id] : due) End(id, SessionEnd::kExpired);
+  EndWaits();
+  if (now >= grants_from_) {
+    for (const std::string& name : held_back_) Settle(name);
+    held_back_.clear();
+  }
+  for (const auto& [when, id] : due) Estate(id);
+  Tidy();
+}
+
+void Model::EndWaits() {
+  std::vector<std::pair<std::pair<std::int64_t, std::uint64_t>, std::string>> ended;
+  for (auto& [name, lock] : locks) {
+    for (auto it = lock.queue.begin(); it != lock.queue.end();) {
+      if (it->deadline > now_) {
+        ++it;
+        continue;
+      }
+      ended.push_back({{it->deadline, it->order},
+                       absl::StrCat(it->who.first, ": wait ", it->who.second, " over ", name)});
+      it = lock.queue.erase(it);
+    }
+  }
+  std::sort(ended.begin(), ended.end());
+  for (auto& [when, text] : ended) told.push_back(text);
+}
+
+void Model::End(SessionId id, SessionEnd reason) {
+  sessions[id].alive = false;
+  sessions[id].end = reason;
+  told.push_back(absl::StrCat(id, ": ended ", static_cast<int>(reason)));
+  for (auto& [name, lock] : locks) {
+    lock.queue.remove_if([id](const Waiter& waiter) { return waiter.who.first == id; });
+  }
+}
+
+// Its locks go to whoever waits, in the order in which it had asked for them.
+void Model::Estate(SessionId dead) {
+  std::map<Sequence, std::string> held;
+  for (const auto& [name, lock] : locks) {
+    if (lock.holder.first == dead) held[lock.holder.second] = name;
+  }
+  for (const auto& [acquire, name] : held) {
+    locks[name].holder = {};
+    Settle(name);
+  }
+}
+
+void Model::Settle(const std::string& name) {
+  const auto it = locks.find(name);
+  if (it == locks.end() || now_ < grants_from_) return;
+  Lock& lock = it->second;
+  if (lock.holder.first != 0 || lock.queue.empty()) return;
+  lock.holder = lock.queue.front().who;
+  lock.queue.pop_front();
+  told.push_back(absl::StrCat(lock.holder.first, ": granted ", lock.holder.second, " ", name));
+}
+
+void Model::Tidy() {
+  std::erase_if(locks, [](const auto& entry) {
+    return entry.second.holder.first == 0 && entry.second.queue.empty();
+  });
+}
+
+// ---- Commands
+// ------------------------------------------------------------------------------------
+
+std::string Model::Run(const Command& command, SessionId opened) {
+  if (std::holds_alternative<OpenSession>(command.operation)) return Open(command, opened);
+  const auto it = sessions.find(command.session);
+  if (it == sessions.end()) return "ended";
+  Session& session = it->second;
+  if (session.key != command.key) return "wrong key";
+  const bool close = std::holds_alternative<CloseSession>(command.operation);
+  if (!session.alive) {
+    if (close && session.end == SessionEnd::kClosed) return "closed";
+    const auto kept = session.replies.find(command.sequence);
+    return kept == session.replies.end() ? "ended" : kept->second;
+  }
+  Acknowledge(session, command);
+  if (const auto* renew = std::get_if<RenewSession>(&command.operation)) {
+    session.due = now_ + session.ttl;
+    return absl::StrCat("renewed ", renew->attempt);
+  }
+  if (close) {
+    End(command.session, SessionEnd::kClosed);
+    Estate(command.session);
+    Tidy();
+    return "closed";
+  }
+  return Once(session, command);
+}
+
+std::string Model::Open(const Command& command, SessionId opened) {
+  for (const auto& [id, session] : sessions) {
+    if (session.alive && session.key == command.key) return absl::StrCat("opened ", id);
+  }
+  if (!sessions.empty() && sessions.rbegin()->first >= opened) return "a fresh id";
+  Session& session = sessions[opened];
+  session.key = command.key;
+  session.ttl = std::get<OpenSession>(command.operation).ttl_ns;
+  session.due = now_ + session.ttl;
+  return absl::StrCat("opened ", opened);
+}
+
+void Model::Acknowledge(Session& session, const Command& command) {
+  session.floor = std::max(session.floor, command.acknowledged_through);
+  for (const Sequence sequence : command.acknowledged) {
+    if (sequence <= session.floor + window_) session.acknowledged.insert(sequence);
+  }
+  while (session.acknowledged.count(session.floor + 1) != 0) ++session.floor;
+  std::erase_if(session.replies, [&session](const auto& kept) {
+    return kept.first <= session.floor || session.acknowledged.count(kept.first) != 0;
+  });
+}
+
+std::string Model::Once(Session& session, const Command& command) {
+  const Sequence sequence = command.sequence;
+  const auto kept = session.replies.find(sequence);
+  if (kept != session.replies.end()) return kept->second;
+  if (sequence <= session.floor || session.acknowledged.count(sequence) != 0) return "forgotten";
+  if (sequence > session.floor + window_) return "limit";
+  const std::string reply = Execute(session, command);
+  session.replies[sequence] = reply;
+  return reply;
+}
+
+std::string Model::Execute(Session& session, const Command& command) {
+  if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) {
+    return Acquire(command, *acquire);
+  }
+  if (const auto* release = std::get_if<ReleaseLock>(&command.operation)) {
+    return Release(command, *release);
+  }
+  return Cancel(session, command, std::get<CancelWait>(command.operation));
+}
+
+std::string Model::Acquire(const Command& command, const AcquireLock& acquire) {
+  const GrantId who{command.session, command.sequence};
+  if (acquire.name.empty() || acquire.wait_ns < 0) return "invalid";
+  const bool held_back = now_ < grants_from_;
+  const auto it = locks.find(acquire.name);
+  if (it == locks.end() && !held_back) {
+    locks[acquire.name].holder = who;
+    return "granted";
+  }
+  const SessionId holder = it == locks.end() ? 0 : it->second.holder.first;
+  const std::size_t waiting = it == locks.end() ? 0 : it->second.queue.size();
+  const std::int64_t back = held_back ? grants_from_ - now_ : 0;
+  if (acquire.wait_ns == 0) return absl::StrCat("held by ", holder, " ", waiting, " ", back);
+  const std::int64_t deadline =
+      acquire.wait_ns == kWaitForever ? kWaitForever : now_ + acquire.wait_ns;
+  locks[acquire.name].queue.push_back({who, deadline, ++order_});
+  if (held_back && std::count(held_back_.begin(), held_back_.end(), acquire.name) == 0) {
+    held_back_.push_back(acquire.name);
+  }
+  return absl::StrCat("queued behind ", holder, " ", waiting, " ", back);
+}
+
+std::string Model::Release(const Command& command, const ReleaseLock& release) {
+  const auto lock = locks.find(release.name);
+  const auto grant = grants.find(release.token);
+  if (lock == locks.end() || grant == grants.end() || lock->second.holder != grant->second ||
+      grant->second.first != command.session) {
+    return "not held";
+  }
+  lock->second.holder = {};
+  Settle(release.name);
+  Tidy();
+  return "released";
+}
+
+std::string Model::Cancel(Session& session, const Command& command, const CancelWait& cancel) {
+  if (cancel.acquire == 0 || cancel.acquire == command.sequence) return "invalid";
+  const GrantId who{command.session, cancel.acquire};
+  const auto kept = session.replies.find(cancel.acquire);
+  if (kept != session.replies.end() && kept->second == "granted") return "granted";
+  for (auto& [name, lock] : locks) {
+    if (lock.holder == who) return "granted";
+    lock.queue.remove_if([&](const Waiter& waiter) { return waiter.who == who; });
+  }
+  Tidy();
+  const bool forgotten =
+      cancel.acquire <= session.floor || session.acknowledged.count(cancel.acquire) != 0;
+  if (forgotten) return "cancelled";
+  if (kept == session.replies.end()) {
+    if (cancel.acquire > session.floor + window_) return "limit";
+    session.replies[cancel.acquire] = "cancelled";
+  } else if (kept->second.rfind("queued", 0) == 0) {
+    kept->second = "cancelled";
+  }
+  return "cancelled";
+}
+
+// ---- Shown
+// ---------------------------------------------------------------------------------------
+
+std::string Model::Show(const Reply& reply) {
+  switch (reply.code) {
+    case ReplyCode::kOk:
+      break;
+    case ReplyCode::kSessionEnded:
+      return "ended";
+    case ReplyCode::kWrongKey:
+      return "wrong key";
+    case ReplyCode::kInvalid:
+      return "invalid";
+    case ReplyCode::kLimit:
+      return "limit";
+    case ReplyCode::kNotHeld:
+      return "not held";
+    case ReplyCode::kForgotten:
+      return "forgotten";
+    case ReplyCode::kVersion:
+      return "version";
+  }
+  if (const auto* opened = std::get_if<SessionOpened>(&reply.result)) {
+    return absl::StrCat("opened ", opened->session);
+  }
+  if (const auto* renewed = std::get_if<SessionRenewed>(&reply.result)) {
+    return absl::StrCat("renewed ", renewed->attempt);
+  }
+  if (const auto* queued = std::get_if<LockQueued>(&reply.result)) {
+    return absl::StrCat("queued behind ", queued->holder.session, " ", queued->ahead, " ",
+                        queued->held_back_ns);
+  }
+  if (const auto* held = std::get_if<LockHeld>(&reply.result)) {
+    return absl::StrCat("held by ", held->holder.session, " ", held->waiting, " ",
+                        held->held_back_ns);
+  }
+  if (std::holds_alternative<SessionClosed>(reply.result)) return "closed";
+  if (std::holds_alternative<LockGranted>(reply.result)) return "granted";
+  if (std::holds_alternative<LockReleased>(reply.result)) return "released";
+  if (std::holds_alternative<WaitCancelled>(reply.result)) return "cancelled";
+  return "something else";
+}
+
+std::string Model::Show(const SessionEvent& event) {
+  if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
+    return absl::StrCat(event.session, ": granted ", granted->acquire, " ", granted->name);
+  }
+  if (const auto* ended = std::get_if<WaitEndedEvent>(&event.body)) {
+    return absl::StrCat(event.session, ": wait ", ended->acquire, " over ", ended->name);
+  }
+  return absl::StrCat(event.session, ": ended ",
+                      static_cast<int>(std::get<SessionEndedEvent>(event.body).reason));
+}
+
+}  // namespace tenure::machine

@@ -1,0 +1,83 @@
+// A second machine, written for obviousness: plain lists, linear searches, everything at once. It
+// knows nothing of budgets: whoever compares gives the real one a budget that is never exhausted.
+#ifndef TENURE_TESTS_MACHINE_MODEL_H_
+#define TENURE_TESTS_MACHINE_MODEL_H_
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tenure/command.h"
+
+namespace tenure::machine {
+
+class Model {
+ public:
+  // A grant is known by who asked for it. Which token it got is the machine's affair; whoever
+  // compares tells the model by `grants`.
+  using GrantId = std::pair<SessionId, Sequence>;
+  struct Waiter {
+    GrantId who;
+    std::int64_t deadline;
+    std::uint64_t order;
+  };
+  struct Lock {
+    GrantId holder;  // {0, 0}: nobody
+    std::list<Waiter> queue;
+  };
+  struct Session {
+    InstanceKey key;
+    std::int64_t ttl = 0;
+    std::int64_t due = 0;
+    bool alive = true;
+    SessionEnd end = SessionEnd::kExpired;
+    Sequence floor = 0;
+    std::set<Sequence> acknowledged;
+    std::map<Sequence, std::string> replies;
+  };
+
+  Model(std::int64_t grants_from, std::uint64_t window)
+      : grants_from_(grants_from), window_(window) {}
+
+  void PassTime(std::int64_t now);
+  // What the machine should answer, as Show() has it. `opened` is the id that it gave to a new
+  // session.
+  std::string Run(const Command& command, SessionId opened);
+
+  static std::string Show(const Reply& reply);
+  static std::string Show(const SessionEvent& event);
+
+  // What the entry told, in order, as Show() has it. Whoever compares clears it.
+  std::vector<std::string> told;
+  std::map<std::string, Lock> locks;  // held or waited for
+  std::map<SessionId, Session> sessions;
+  std::map<Revision, GrantId> grants;
+
+ private:
+  void End(SessionId id, SessionEnd reason);
+  void Estate(SessionId dead);
+  void EndWaits();
+  void Settle(const std::string& name);
+  void Tidy();
+  void Acknowledge(Session& session, const Command& command);
+  std::string Open(const Command& command, SessionId opened);
+  std::string Once(Session& session, const Command& command);
+  std::string Execute(Session& session, const Command& command);
+  std::string Acquire(const Command& command, const AcquireLock& acquire);
+  std::string Release(const Command& command, const ReleaseLock& release);
+  std::string Cancel(Session& session, const Command& command, const CancelWait& cancel);
+
+  std::int64_t now_ = 0;
+  std::int64_t grants_from_;
+  std::uint64_t window_;
+  std::uint64_t order_ = 0;
+  std::vector<std::string> held_back_;  // locks waited for before grants began, in that order
+};
+
+}  // namespace tenure::machine
+
+#endif  // TENURE_TESTS_MACHINE_MODEL_H_

@@ -1,0 +1,378 @@
+// Long random command sequences: the machine against the naive model, and machines against each
+// other.
+#include "model.h"
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "machine/machine.h"
+
+namespace tenure::machine {
+namespace {
+
+constexpr std::int64_t kMillisecond = 1'000'000;
+
+struct Entry {
+  std::int64_t stamp = 0;
+  std::vector<Command> commands;
+};
+
+// Draws commands as clients would send them over a bad network: new ones, retries, strays.
+class Workload {
+ public:
+  Workload(std::uint32_t seed, const std::map<Revision, Model::GrantId>* grants)
+      : random_(seed), grants_(grants) {}
+
+  Entry Next() {
+    Entry entry;
+    now_ += Chance(5) ? Below(4'000) * kMillisecond : Below(40) * kMillisecond;
+    entry.stamp = now_;
+    for (std::uint64_t n = Below(5); n > 0; --n) entry.commands.push_back(Draw());
+    for (const Command& command : entry.commands) sent_.push_back(command);
+    return entry;
+  }
+  void Opened(const Command& command, SessionId id) {
+    for (const Client& client : clients_) {
+      if (client.id == id) return;
+    }
+    clients_.push_back({id, command.key, 0, 0});
+    if (clients_.size() > 8) clients_.erase(clients_.begin());
+  }
+
+ private:
+  struct Client {
+    SessionId id;
+    InstanceKey key;
+    Sequence last;
+    Sequence floor;
+  };
+
+  std::uint64_t Below(std::uint64_t n) { return random_() % n; }
+  bool Chance(int percent) { return Below(100) < static_cast<std::uint64_t>(percent); }
+
+  Command Draw() {
+    Command command;
+    if (!sent_.empty() && Chance(15))
+      return sent_[sent_.size() - 1 -
+                   Below(std::min<std::size_t>(sent_.size(), Chance(80) ? 10 : 500))];
+    if (clients_.size() < 3 || Chance(4)) {
+      command.key = {1, ++keys_};
+      command.operation = OpenSession{static_cast<std::int64_t>(1 + Below(9)) * 1000 * kMillisecond,
+                                      absl::StrCat("c", keys_)};
+      return command;
+    }
+    Client& client = clients_[Below(clients_.size())];
+    command.session = client.id;
+    command.key = client.key;
+    if (Chance(1)) command.key.low ^= 1;
+    if (Chance(50)) Acknowledge(client, command);
+    if (Chance(20)) {
+      command.operation = RenewSession{Below(100)};
+    } else if (Chance(2)) {
+      command.operation = CloseSession{};
+    } else {
+      command.sequence = ++client.last;
+      if (Chance(3)) command.sequence += Below(30);  // sent out of order, or beyond the window
+      command.operation = DrawOperation(client, command.sequence);
+    }
+    return command;
+  }
+
+  void Acknowledge(Client& client, Command& command) {
+    if (client.last > client.floor && Chance(60)) {
+      client.floor += 1 + Below(client.last - client.floor);
+    }
+    command.acknowledged_through = client.floor;
+    for (std::uint64_t n = Below(3); n > 0; --n) {
+      command.acknowledged.push_back(client.floor + Below(12));
+    }
+  }
+
+  Operation DrawOperation(const Client& client, Sequence sequence) {
+    const std::string name = absl::StrCat("lock", Below(4));
+    const std::uint64_t what = Below(100);
+    if (what < 45) {
+      const std::int64_t waits[] = {0, kWaitForever, kWaitForever,
+                                    static_cast<std::int64_t>(Below(5000)) * kMillisecond, -1};
+      return AcquireLock{name, waits[Chance(2) ? 4 : Below(4)], "v"};
+    }
+    if (what < 57) {
+      const Sequence around = sequence + 3;
+      return CancelWait{around - std::min<Sequence>(around, Below(12))};
+    }
+    if (grants_->empty()) return ReleaseLock{name, 1};
+    // A recent token of this client, or of anyone.
+    auto it = grants_->end();
+    for (std::uint64_t n = 1 + Below(6); n > 0 && it != grants_->begin();) {
+      --it;
+      if (it->second.first == client.id || Chance(5)) --n;
+    }
+    return ReleaseLock{names_.count(it->first) ? names_.at(it->first) : name, it->first};
+  }
+
+ public:
+  std::map<Revision, std::string> names_;  // of each token's lock
+
+ private:
+  std::mt19937 random_;
+  const std::map<Revision, Model::GrantId>* grants_;
+  std::int64_t now_ = 0;
+  std::uint64_t keys_ = 0;
+  std::vector<Client> clients_;
+  std::vector<Command> sent_;
+};
+
+class ModelTest : public ::testing::TestWithParam<int> {
+ protected:
+  static Genesis MakeGenesis(int seed) {
+    Genesis genesis;
+    genesis.grants_from_ns = seed % 2 == 0 ? 0 : 5'000 * kMillisecond;
+    genesis.limits.window = 16;
+    genesis.limits.cleanup_per_entry = 1'000'000;
+    return genesis;
+  }
+
+  // Tokens are strictly rising over everything; each belongs to one grant.
+  void Grant(Model& model, Workload& workload, Revision token, Model::GrantId who,
+             const std::string& name) {
+    EXPECT_TRUE(model.grants.emplace(token, who).second) << "one token, two grants";
+    EXPECT_GT(token, last_token_);
+    last_token_ = token;
+    workload.names_[token] = name;
+    ++granted_;
+  }
+
+  void ExpectSameLocks(const Machine& machine, const Model& model) {
+    const auto list = std::get<LockList>(machine.Query(ListLocks{}).result);
+    std::vector<LockDescription> held;
+    for (const LockDescription& lock : list.locks) {
+      // Idle ones that still stand in the list of hand-overs to come are nobody's business.
+      if (lock.holder.session != 0 || lock.waiting != 0) held.push_back(lock);
+    }
+    ASSERT_EQ(held.size(), model.locks.size());
+    auto it = model.locks.begin();
+    for (const LockDescription& lock : held) {
+      EXPECT_EQ(lock.name, it->first);
+      EXPECT_EQ(lock.holder.session, it->second.holder.first);
+      EXPECT_EQ(lock.waiting, it->second.queue.size());
+      const auto whole = std::get<LockDescription>(machine.Query(GetLock{lock.name}).result);
+      auto waiter = it->second.queue.begin();
+      for (const LockWaiter& shown : whole.waiters) {
+        EXPECT_EQ(shown.session, (waiter++)->who.first) << "not FIFO";
+      }
+      ++it;
+    }
+  }
+
+  // Applies one entry to both. The machine's events of an entry come before its replies can be told
+  // apart from them, so the model learns the tokens first: each command in an entry of its own.
+  void Step(Machine& machine, Model& model, Workload& workload, const Entry& entry) {
+    std::vector<Command> none;
+    Compare(machine.Apply(entry.stamp, {}), {}, entry.stamp, model, workload);
+    for (const Command& command : entry.commands) {
+      Compare(machine.Apply(entry.stamp, {command}), {command}, entry.stamp, model, workload);
+    }
+    ExpectSameLocks(machine, model);
+  }
+
+  void Compare(const Applied& applied, const std::vector<Command>& commands, std::int64_t stamp,
+               Model& model, Workload& workload) {
+    model.told.clear();
+    model.PassTime(stamp);
+    for (std::size_t i = 0; i < commands.size(); ++i) {
+      const Command& command = commands[i];
+      const Reply& reply = applied.replies[i];
+      const auto* opened = std::get_if<SessionOpened>(&reply.result);
+      const SessionId id = opened == nullptr ? 0 : opened->session;
+      const std::string expected = model.Run(command, id);
+      ASSERT_EQ(Model::Show(reply), expected)
+          << "session " << command.session << " sequence " << command.sequence << " operation "
+          << command.operation.index();
+      ++shown_[expected.substr(0, expected.find(' '))];
+      if (opened != nullptr) workload.Opened(command, id);
+      if (const auto* granted = std::get_if<LockGranted>(&reply.result)) {
+        const auto* acquire = std::get_if<AcquireLock>(&command.operation);
+        // A cancel, or a kept reply that another command's retry meets, tells of a known grant.
+        if (model.grants.count(granted->token) == 0) {
+          ASSERT_NE(acquire, nullptr);
+          Grant(model, workload, granted->token, {command.session, command.sequence},
+                acquire->name);
+        }
+      }
+    }
+    std::vector<std::string> told;
+    Revision last = 0;
+    for (const SessionEvent& event : applied.events) {
+      EXPECT_GT(event.revision, last);
+      last = event.revision;
+      told.push_back(Model::Show(event));
+      if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
+        Grant(model, workload, granted->token, {event.session, granted->acquire}, granted->name);
+      }
+    }
+    ASSERT_EQ(told, model.told);
+  }
+
+  Revision last_token_ = 0;
+  std::uint64_t granted_ = 0;
+  std::map<std::string, int> shown_;
+};
+
+TEST_P(ModelTest, AgreesWithTheNaiveModel) {
+  const Genesis genesis = MakeGenesis(GetParam());
+  Machine machine;
+  ASSERT_TRUE(machine.Start(genesis, 0).ok());
+  Model model(genesis.grants_from_ns, genesis.limits.window);
+  Workload workload(static_cast<std::uint32_t>(GetParam()), &model.grants);
+  Entry entry;
+  for (int i = 0; i < 6000; ++i) {
+    entry = workload.Next();
+    Step(machine, model, workload, entry);
+    if (HasFatalFailure() || HasNonfatalFailure())
+      FAIL() << "seed " << GetParam() << " entry " << i;
+  }
+  for (const char* word : {"granted", "queued", "held", "released", "cancelled", "ended", "renewed",
+                           "closed", "forgotten", "limit", "not", "wrong", "invalid", "opened"}) {
+    EXPECT_GT(shown_[word], 0) << "the workload never came to: " << word;
+  }
+  EXPECT_GT(granted_, 250u);
+  // Everything ends: no ghost holds anything, nobody waits for ever.
+  entry.commands.clear();
+  entry.stamp += 100'000 * kMillisecond;
+  Step(machine, model, workload, entry);
+  EXPECT_EQ(machine.session_count(), 0u);
+  EXPECT_EQ(machine.lock_count(), 0u);
+  EXPECT_FALSE(machine.HasDeadline());
+}
+
+// The same log with a tight budget: other interleavings, the same promises.
+std::vector<Entry> RandomLog(int seed, std::uint64_t budget, std::vector<Applied>* applied,
+                             std::vector<std::uint64_t>* hashes) {
+  Genesis genesis;
+  genesis.limits.window = 16;
+  genesis.limits.cleanup_per_entry = budget;
+  Machine machine;
+  EXPECT_TRUE(machine.Start(genesis, 0).ok());
+  std::map<Revision, Model::GrantId> grants;
+  Workload workload(static_cast<std::uint32_t>(seed), &grants);
+  std::vector<Entry> log;
+  for (int i = 0; i < 2000; ++i) {
+    log.push_back(workload.Next());
+    applied->push_back(machine.Apply(log.back().stamp, log.back().commands));
+    hashes->push_back(machine.StateHash());
+    for (std::size_t c = 0; c < log.back().commands.size(); ++c) {
+      const Command& command = log.back().commands[c];
+      const Reply& reply = applied->back().replies[c];
+      if (const auto* opened = std::get_if<SessionOpened>(&reply.result)) {
+        workload.Opened(command, opened->session);
+      }
+      if (const auto* granted = std::get_if<LockGranted>(&reply.result)) {
+        grants[granted->token] = {command.session, command.sequence};
+        if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) {
+          workload.names_[granted->token] = acquire->name;
+        }
+      }
+    }
+    for (const SessionEvent& event : applied->back().events) {
+      if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
+        grants[granted->token] = {event.session, granted->acquire};
+        workload.names_[granted->token] = granted->name;
+      }
+    }
+  }
+  return log;
+}
+
+TEST_P(ModelTest, KeepsItsPromisesOnATightBudget) {
+  std::vector<Applied> applied;
+  std::vector<std::uint64_t> hashes;
+  const std::vector<Entry> log = RandomLog(GetParam(), 1, &applied, &hashes);
+  Revision last = 0;
+  std::map<SessionId, bool> dead;
+  for (const Applied& one : applied) {
+    for (const SessionEvent& event : one.events) {
+      EXPECT_GT(event.revision, last);
+      last = event.revision;
+      EXPECT_FALSE(dead[event.session]) << "an event after the last";
+      dead[event.session] = std::holds_alternative<SessionEndedEvent>(event.body);
+    }
+  }
+  Genesis genesis;
+  genesis.limits.window = 16;
+  genesis.limits.cleanup_per_entry = 1;
+  Machine machine;
+  ASSERT_TRUE(machine.Start(genesis, 0).ok());
+  for (const Entry& entry : log) machine.Apply(entry.stamp, entry.commands);
+  // Left alone, it comes to rest with nothing held and nobody waiting.
+  std::int64_t stamp = log.back().stamp + 100'000 * kMillisecond;
+  machine.Apply(stamp, {});
+  for (int i = 0; i < 10'000 && machine.HasBacklog(); ++i) machine.Apply(stamp, {});
+  EXPECT_FALSE(machine.HasBacklog());
+  EXPECT_EQ(machine.lock_count(), 0u);
+  EXPECT_FALSE(machine.HasDeadline());
+}
+
+TEST_P(ModelTest, T9_EqualLogsMakeEqualMachinesAtEachIndex) {
+  std::vector<Applied> applied;
+  std::vector<std::uint64_t> hashes;
+  const std::vector<Entry> log = RandomLog(GetParam(), 3, &applied, &hashes);
+  Genesis genesis;
+  genesis.limits.window = 16;
+  genesis.limits.cleanup_per_entry = 3;
+  Machine machine;
+  ASSERT_TRUE(machine.Start(genesis, 0).ok());
+  // Reads in between change nothing. Abseil seeds each hash table anew, so that any iteration over
+  // one would show.
+  for (std::size_t i = 0; i < log.size(); ++i) {
+    const Applied again = machine.Apply(log[i].stamp, log[i].commands);
+    machine.Query(ListLocks{});
+    ASSERT_EQ(machine.StateHash(), hashes[i]) << "entry " << i;
+    ASSERT_EQ(again.events.size(), applied[i].events.size());
+    for (std::size_t c = 0; c < again.replies.size(); ++c) {
+      ASSERT_EQ(Model::Show(again.replies[c]), Model::Show(applied[i].replies[c]));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest, ::testing::Range(1, 11));
+
+TEST(StateHashTest, T9_AnotherOrderOrStampOrValueIsAnotherHash) {
+  const auto hash = [](auto change) {
+    Machine machine;
+    EXPECT_TRUE(machine.Start({}, 0).ok());
+    std::vector<Command> commands;
+    for (const std::uint64_t key : {1, 2}) {
+      Command open;
+      open.key = {1, key};
+      open.operation = OpenSession{10'000 * kMillisecond, ""};
+      commands.push_back(open);
+    }
+    for (const std::uint64_t id : {1, 2}) {
+      Command acquire;
+      acquire.session = id;
+      acquire.key = {1, id};
+      acquire.sequence = 1;
+      acquire.operation = AcquireLock{absl::StrCat("l", id), 0, "v"};
+      commands.push_back(acquire);
+    }
+    std::int64_t stamp = 5;
+    change(commands, stamp);
+    machine.Apply(stamp, commands);
+    return machine.StateHash();
+  };
+  const std::uint64_t base = hash([](auto&, auto&) {});
+  EXPECT_EQ(hash([](auto&, auto&) {}), base);
+  EXPECT_NE(hash([](auto& c, auto&) { std::swap(c[2], c[3]); }), base);
+  EXPECT_NE(hash([](auto&, auto& stamp) { ++stamp; }), base);
+  EXPECT_NE(hash([](auto& c, auto&) { std::get<AcquireLock>(c[3].operation).value = "w"; }), base);
+  EXPECT_NE(hash([](auto& c, auto&) { std::get<AcquireLock>(c[3].operation).name = "m"; }), base);
+  EXPECT_NE(hash([](auto& c, auto&) { std::get<OpenSession>(c[0].operation).ttl_ns++; }), base);
+}
+
+}  // namespace
+}  // namespace tenure::machine
