@@ -1,0 +1,93 @@
+#include "storage/log_image.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace tenure {
+
+absl::StatusOr<Recovered> LogImage::Open(const MemberId& self) {
+  if (cluster_.empty()) {
+    *this = LogImage();
+    self_ = self;
+    return Recovered();
+  }
+  if (self.name != self_.name) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the storage holds the data of member ", self_.name, ", not of ", self.name));
+  }
+  Recovered recovered;
+  recovered.cluster = cluster_;
+  recovered.self = self_;
+  recovered.hard_state = hard_state_;
+  recovered.trimmed_through = trimmed_through_;
+  recovered.trimmed_term = trimmed_term_;
+  recovered.trimmed_stamp_ns = trimmed_stamp_ns_;
+  recovered.trimmed_configuration = trimmed_configuration_;
+  recovered.entries.assign(entries_.begin(), entries_.end());
+  return recovered;
+}
+
+absl::Status LogImage::Check(const raft::WriteBatch& batch) const {
+  if (batch.entered && !cluster_.empty() && *batch.entered != cluster_) {
+    return absl::InternalError("a batch enters another cluster than the storage's");
+  }
+  Index last = last_index();
+  if (batch.truncate_from != 0) {
+    if (batch.truncate_from <= trimmed_through_) {
+      return absl::InternalError(absl::StrCat("a batch truncates from ", batch.truncate_from,
+                                              ", trimmed through ", trimmed_through_));
+    }
+    last = std::min(last, batch.truncate_from - 1);
+  }
+  for (const raft::Entry& entry : batch.entries) {
+    if (entry.index != ++last) {
+      return absl::InternalError(
+          absl::StrCat("a batch appends entry ", entry.index, " where ", last, " belongs"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LogImage::Apply(const raft::WriteBatch& batch) {
+  if (absl::Status status = Check(batch); !status.ok()) return status;
+  if (batch.entered) cluster_ = *batch.entered;
+  if (batch.hard_state) hard_state_ = *batch.hard_state;
+  if (batch.truncate_from != 0 && batch.truncate_from <= last_index()) {
+    entries_.resize(batch.truncate_from - 1 - trimmed_through_);
+  }
+  entries_.insert(entries_.end(), batch.entries.begin(), batch.entries.end());
+  Trim(batch.trim_through);
+  return absl::OkStatus();
+}
+
+void LogImage::Trim(Index through) {
+  while (trimmed_through_ < through && !entries_.empty()) {
+    const raft::Entry& entry = entries_.front();
+    trimmed_through_ = entry.index;
+    trimmed_term_ = entry.term;
+    trimmed_stamp_ns_ = entry.stamp_ns;
+    if (entry.configuration != nullptr) trimmed_configuration_ = entry.configuration;
+    entries_.pop_front();
+  }
+}
+
+absl::StatusOr<std::vector<raft::Entry>> LogImage::Read(Index first, Index last,
+                                                        std::size_t max_bytes) const {
+  if (first <= trimmed_through_ || last > last_index() || first > last) {
+    return absl::OutOfRangeError(absl::StrCat("entries ", first, " to ", last,
+                                              " are not all in the log, which has ",
+                                              trimmed_through_ + 1, " to ", last_index()));
+  }
+  std::vector<raft::Entry> entries;
+  std::size_t bytes = 0;
+  for (Index index = first; index <= last; ++index) {
+    const raft::Entry& entry = entries_[index - trimmed_through_ - 1];
+    bytes += entry.payload_bytes();
+    if (bytes > max_bytes && !entries.empty()) break;
+    entries.push_back(entry);
+  }
+  return entries;
+}
+
+}  // namespace tenure

@@ -1,0 +1,73 @@
+#ifndef TENURE_TESTING_DISK_IMPL_H_
+#define TENURE_TESTING_DISK_IMPL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "raft/prng.h"
+#include "storage/log_image.h"
+#include "tenure/testing/disk.h"
+#include "testing/event_queue.h"
+#include "testing/trace.h"
+#include "testing/virtual_loop.h"
+
+namespace tenure::testing {
+
+// The disk proper. Storages and completions share it, so it outlives them.
+class DiskImpl : public std::enable_shared_from_this<DiskImpl> {
+ public:
+  using Done = absl::AnyInvocable<void(absl::Status) &&>;
+  // Set false when the storage that wrote is destroyed: its `done`s may not run any more.
+  using Alive = std::shared_ptr<bool>;
+
+  DiskImpl(EventQueue& events, Trace& trace, std::uint64_t seed, std::uint64_t node)
+      : events_(events), trace_(trace), random_(seed), node_(node) {}
+
+  std::unique_ptr<Storage> NewStorage(VirtualLoop& loop);
+  // The process is gone.
+  void Crash();
+
+  void Write(VirtualLoop& loop, const Alive& alive, raft::WriteBatch batch, Done done);
+  absl::StatusOr<Recovered> Open(const MemberId& self);
+  const LogImage& image() const { return current_; }
+
+  DiskOptions options;
+  bool stalled = false;
+  absl::Status fail_next;
+  std::size_t keep_at_crash = 0;
+
+  void Flush();
+  std::size_t pending() const { return pending_.size(); }
+  void Wipe();
+
+ private:
+  struct Pending {
+    raft::WriteBatch batch;
+    Done done;
+    Alive alive;
+    VirtualLoop* loop = nullptr;
+    absl::Status status;
+    bool due = false;
+  };
+  void OnDue(std::uint64_t life, std::uint64_t number);
+
+  EventQueue& events_;
+  Trace& trace_;
+  raft::Prng random_;
+  const std::uint64_t node_;
+
+  LogImage current_;  // with what was written
+  LogImage synced_;   // what a crash leaves; kept for durable disks alone
+  std::deque<Pending> pending_;
+  std::uint64_t first_pending_ = 0;  // numbers pending_.front()
+  std::uint64_t life_ = 0;           // one for each process
+  std::int64_t last_due_ns_ = 0;
+  absl::Status failed_;  // final, for this process
+};
+
+}  // namespace tenure::testing
+
+#endif  // TENURE_TESTING_DISK_IMPL_H_
