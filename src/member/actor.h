@@ -1,0 +1,235 @@
+// The actor behind Node: its state, and its parts by what they do. node.cc starts and stops it and
+// takes what its seams bring; turn.cc runs a turn; output.cc does what the core says; requests.cc
+// admits and answers; forward.cc passes on; status.cc tells people.
+#ifndef TENURE_MEMBER_ACTOR_H_
+#define TENURE_MEMBER_ACTOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "machine/machine.h"
+#include "member/askers.h"
+#include "member/bootstrap.h"
+#include "member/cluster_clock.h"
+#include "member/node.h"
+#include "raft/core.h"
+#include "tenure/command.h"
+#include "tenure/loop.h"
+#include "tenure/member_options.h"
+#include "tenure/storage.h"
+#include "tenure/transport.h"
+
+namespace tenure::member {
+
+// What a node was found to start with.
+struct Beginning {
+  MemberOptions options;
+  NodeEnvironment environment;
+  std::vector<Peer> members;  // sorted by name
+  MemberId self;
+  std::string address;
+  std::uint64_t seed = 0;
+  Recovered recovered;
+};
+
+class Actor final : public Node, public TransportSink {
+ public:
+  Actor(Beginning beginning, Transport* transport, Storage* storage);
+  ~Actor() override;
+
+  absl::Status Start();
+
+  PortId OpenPort(PortSink* sink) override;
+  void SendOnPort(PortId port, std::vector<ClientRequest> requests) override;
+  void ClosePort(PortId port) override;
+  ClusterStatus Status() const override;
+  MemberId id() const override { return self_; }
+  void Stop() override;
+
+  void OnPeer(Envelope envelope) override;
+  void OnClientRequests(ConnectionId connection, std::vector<ClientRequest> requests) override;
+  void OnClientClosed(ConnectionId connection) override;
+
+ private:
+  // What posted work holds instead of the actor, which may be gone when it runs. The lock is taken
+  // by whatever enters the actor, and is free but for the moment of stopping. Recursive: a sink
+  // that the actor calls may call back.
+  struct Anchor {
+    std::recursive_mutex mutex;
+    Actor* actor = nullptr;
+  };
+  // A request that waits for its answer.
+  struct Asked {
+    AskerRef asker;
+    std::uint64_t id = 0;
+  };
+  // An entry that this member proposed in its present reign.
+  struct PendingEntry {
+    Index index = 0;
+    Term term = 0;
+    std::vector<Asked> asked;
+    std::vector<Command> commands;  // as decoded when they were admitted
+  };
+  struct PendingRead {
+    Asked asked;
+    bool listen = false;
+    Operation operation;    // unless `listen`
+    SessionId session = 0;  // of `listen`
+    Revision after = 0;
+  };
+  struct Arrived {
+    AskerRef asker;
+    ClientRequest request;
+  };
+
+  // ---- node.cc
+  template <typename Work>
+  static void Enter(const std::shared_ptr<Anchor>& anchor, Work work);
+  void Schedule();
+  void Close();
+  void FailForGood(absl::Status why);
+  void Log(absl::string_view line) const;
+  // The raft core begins, from what was recovered or bootstrapped.
+  void StartCore(raft::Initial initial);
+
+  // ---- turn.cc
+  void Begin();
+  void Turn();
+  void TakePeers();
+  void TakeFromPeer(Envelope& envelope);
+  void TakeTimers();
+  void TakeRequests();
+  void ProposeTurn();
+  void ProposeEntry(std::int64_t stamp_ns, const std::vector<absl::string_view>& bytes,
+                    PendingEntry entry);
+  void Settle();
+  void Arm();
+  void DoBootstrap(Bootstrap::Output output);
+  void OnEntered(Bootstrap::Entering entering, absl::Status status);
+
+  // ---- output.cc
+  void Step(raft::Event event);
+  void Execute(raft::Output output);
+  void SendRaft(raft::Outgoing outgoing);
+  void Write(raft::WriteBatch batch);
+  void OnWritten(raft::WriteId id, absl::Status status);
+  bool TakeDurable();
+  void Apply(std::vector<raft::Entry>& entries);
+  absl::Status ApplyEntry(const raft::Entry& entry);
+  void OnRoleChange(const raft::RoleChange& change);
+  void OnNotLeadingAnyMore();
+
+  // ---- requests.cc
+  void Admit(AskerRef ref, ClientRequest& request);
+  void AdmitWrite(AskerRef ref, ClientRequest& request);
+  void AdmitRead(AskerRef ref, ClientRequest& request);
+  bool HasRoom(bool reserved, std::string* why) const;
+  void ServeReads(absl::Span<const raft::ReadReady> ready);
+  void ServeRead(PendingRead& read);
+  void RefuseReads(const std::vector<raft::ReadId>& ids);
+  void Answer(const Asked& asked, std::string reply);
+  void Refuse(const Asked& asked, Refusal refusal, std::string message);
+  void Deliver(const std::vector<SessionEvent>& events);
+  void Deliver(const std::vector<SessionEvent>& events, AskerRef ref);
+  void FlushAskers();
+
+  // ---- forward.cc
+  bool MayForward(const Asker& asker) const;
+  void ForwardLater(AskerRef ref, Asker& asker, ClientRequest request);
+  void FlushForwards(Asker& asker);
+  void TakeForward(const MemberId& from, Forward& forward);
+  void TakeForwardedRequests(const MemberId& from, ForwardedRequests& forward);
+  void TakeForwardedReplies(const MemberId& from, ForwardedReplies& forward);
+  void SendForward(const MemberId& to, Forward forward);
+  // The leader that requests were passed on to leads no more.
+  void FailForwards();
+
+  // ---- status.cc
+  std::string LeaderAddress() const;
+  std::string NotLeaderMessage() const;
+  MemberStatus StatusOf(const raft::Server& server) const;
+  std::string Advice(const ClusterStatus& status) const;
+  Reply StatusReply() const;
+
+  bool leading() const { return core_.has_value() && core_->role() == raft::Role::kLeader; }
+  bool InConfiguration(const MemberId& id) const;
+  std::string AddressOf(const MemberId& id) const;
+
+  const std::shared_ptr<Anchor> anchor_;
+  mutable MemberOptions options_;  // mutable for `log`, which is called from const methods
+  NodeEnvironment environment_;
+  const std::vector<Peer> members_;
+  const MemberId self_;
+  const std::string address_;
+  const std::uint64_t seed_;
+  Recovered recovered_;  // until the first turn
+  Transport* const transport_;
+  Storage* const storage_;
+  Loop& loop_;
+
+  bool begun_ = false;
+  bool closed_ = false;
+  absl::Status failed_;  // the member stopped by itself
+
+  Bootstrap bootstrap_;
+  Instant bootstrap_deadline_ = Instant::InfiniteFuture();
+  std::optional<raft::Core> core_;
+  Instant core_deadline_ = Instant::InfiniteFuture();
+  machine::Machine machine_;
+  std::uint32_t machine_version_ = 0;  // active; 0: entry 1 is not applied yet
+  ClusterClock clock_;
+  ClusterId cluster_;
+
+  // The turn.
+  Instant now_;
+  bool scheduled_ = false;
+  bool in_turn_ = false;
+  TimerHandle timer_;
+  Instant armed_ = Instant::InfiniteFuture();
+  std::vector<Envelope> peers_in_;
+  std::deque<Arrived> requests_in_;
+  // The turn's commands: their bytes, and what becomes of them.
+  std::vector<std::string> turn_bytes_;
+  PendingEntry turn_entry_;
+  std::vector<PendingRead> turn_reads_;
+
+  // What waits.
+  raft::WriteId written_ = 0;  // durable, as storage said
+  absl::Status write_status_;
+  raft::WriteId durable_ = 0;  // durable, as the core knows
+  std::deque<raft::GatedOutgoing> gated_;
+  std::deque<PendingEntry> pending_;
+  raft::ReadId last_read_ = 0;
+  absl::flat_hash_map<raft::ReadId, std::vector<PendingRead>> reads_;
+  std::size_t taken_ = 0;  // commands and reads admitted and not answered
+
+  Index applied_ = 0;
+  Index applied_told_ = 0;  // to the core
+  Instant last_entry_at_;   // of this reign
+
+  Askers askers_;
+  Listeners listeners_;
+  MemberId leader_;    // as last told by the core
+  Term led_term_ = 0;  // of this member's latest reign
+};
+
+template <typename Work>
+void Actor::Enter(const std::shared_ptr<Anchor>& anchor, Work work) {
+  const std::lock_guard<std::recursive_mutex> lock(anchor->mutex);
+  if (anchor->actor != nullptr) work(*anchor->actor);
+}
+
+}  // namespace tenure::member
+
+#endif  // TENURE_MEMBER_ACTOR_H_

@@ -1,0 +1,122 @@
+// Passing requests of this process on to the leader, and serving those of other members' processes.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "member/actor.h"
+
+namespace tenure::member {
+namespace {
+
+// One Forward's requests are cut near this.
+constexpr std::size_t kForwardBytes = 512 << 10;
+// Ports of other members that a leader serves.
+constexpr std::size_t kForwardedMax = 16384;
+
+}  // namespace
+
+// A client of another process is told where the leader is instead.
+bool Actor::MayForward(const Asker& asker) const {
+  return asker.kind == Asker::Kind::kPort && failed_.ok() && !leader_.empty() && leader_ != self_;
+}
+
+void Actor::ForwardLater(AskerRef ref, Asker& asker, ClientRequest request) {
+  if (asker.forwarded.size() >= options_.commands_pending_max) {
+    if (request.kind == RequestKind::kUnlisten) return;
+    return Refuse({ref, request.id}, Refusal::kOverloaded, "too many commands under way");
+  }
+  if (request.kind == RequestKind::kListen) asker.listened = true;
+  if (request.kind != RequestKind::kUnlisten) asker.forwarded[request.id] = request.kind;
+  asker.to_forward.push_back(std::move(request));
+  askers_.Out(ref, asker);  // at the turn's end
+}
+
+void Actor::FlushForwards(Asker& asker) {
+  std::vector<ClientRequest> all = std::exchange(asker.to_forward, {});
+  if (leader_.empty() || leader_ == self_) return;  // they were refused when that changed
+  for (std::size_t begin = 0; begin < all.size();) {
+    ForwardedRequests part{asker.id, {}};
+    for (std::size_t bytes = 0; begin < all.size() && bytes < kForwardBytes; ++begin) {
+      bytes += all[begin].command.size() + 64;
+      part.requests.push_back(std::move(all[begin]));
+    }
+    SendForward(leader_, std::move(part));
+  }
+}
+
+void Actor::SendForward(const MemberId& to, Forward forward) {
+  transport_->Send({cluster_, self_, to, std::move(forward)});
+}
+
+void Actor::TakeForward(const MemberId& from, Forward& forward) {
+  if (!InConfiguration(from)) return;
+  if (ForwardedRequests* requests = std::get_if<ForwardedRequests>(&forward)) {
+    TakeForwardedRequests(from, *requests);
+  } else if (ForwardedReplies* replies = std::get_if<ForwardedReplies>(&forward)) {
+    TakeForwardedReplies(from, *replies);
+  } else if (const ForwardClosed* closed = std::get_if<ForwardClosed>(&forward)) {
+    askers_.RemoveForwarded(from, closed->origin);
+  }
+}
+
+void Actor::TakeForwardedRequests(const MemberId& from, ForwardedRequests& forward) {
+  const bool full = askers_.forwarded_count() >= kForwardedMax;
+  if (!leading() || full) {
+    ServerMessage message;
+    for (const ClientRequest& request : forward.requests) {
+      if (request.kind == RequestKind::kUnlisten) continue;
+      ClientReply& reply = message.replies.emplace_back();
+      reply.id = request.id;
+      reply.refusal = full ? Refusal::kOverloaded : Refusal::kNotLeader;
+      reply.message = full ? "too many callers" : NotLeaderMessage();
+      if (!full) reply.leader_address = LeaderAddress();
+    }
+    return SendForward(from, ForwardedReplies{forward.origin, std::move(message)});
+  }
+  const AskerRef ref = askers_.Forwarded(from, forward.origin);
+  for (ClientRequest& request : forward.requests) requests_in_.push_back({ref, std::move(request)});
+}
+
+void Actor::TakeForwardedReplies(const MemberId& from, ForwardedReplies& forward) {
+  AskerRef ref;
+  Asker* const port = askers_.Port(forward.origin, &ref);
+  if (port == nullptr) {  // closed, and the leader has not heard of it
+    return SendForward(from, ForwardClosed{forward.origin});
+  }
+  for (ClientReply& reply : forward.message.replies) {
+    // Late answers from an earlier leader were given up; id 0 tells that its events have ended.
+    const bool notice = reply.id == 0 && std::exchange(port->listened, false);
+    if (!notice && port->forwarded.erase(reply.id) == 0) continue;
+    askers_.Out(ref, *port).replies.push_back(std::move(reply));
+  }
+  if (from != leader_) return;
+  for (std::string& event : forward.message.events)
+    askers_.Out(ref, *port).events.push_back(std::move(event));
+}
+
+void Actor::FailForwards() {
+  askers_.ForEach([this](AskerRef ref, Asker& asker) {
+    if (asker.kind != Asker::Kind::kPort) return;
+    asker.to_forward.clear();
+    std::vector<std::pair<std::uint64_t, RequestKind>> lost(asker.forwarded.begin(),
+                                                            asker.forwarded.end());
+    asker.forwarded.clear();
+    std::sort(lost.begin(), lost.end());
+    for (const auto& [id, kind] : lost) {
+      if (kind == RequestKind::kWrite) {
+        Refuse({ref, id}, Refusal::kUncertain,
+               "the leader changed while the command was on its way");
+      } else {
+        Refuse({ref, id}, Refusal::kNotLeader, NotLeaderMessage());
+      }
+    }
+    if (std::exchange(asker.listened, false))
+      Refuse({ref, 0}, Refusal::kNotLeader, NotLeaderMessage());
+  });
+}
+
+}  // namespace tenure::member

@@ -1,0 +1,69 @@
+// One member as one actor on its transport's Loop: inbox in, Output out. It drives the Raft core
+// and the state machine over Transport and Storage, finds its cluster by bootstrap, and serves
+// clients.
+#ifndef TENURE_MEMBER_NODE_H_
+#define TENURE_MEMBER_NODE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "tenure/command.h"
+#include "tenure/member_options.h"
+#include "tenure/storage.h"
+#include "tenure/transport.h"
+
+namespace tenure::member {
+
+// What a port into this member, from its own process, hears. On the Loop only.
+class PortSink {
+ public:
+  virtual ~PortSink() = default;
+  virtual void OnMessage(ServerMessage message) = 0;
+};
+using PortId = std::uint64_t;
+
+// What a member asks of its machine besides its seams.
+struct NodeEnvironment {
+  // Read when this member proposes a new cluster, for its first revision and for nothing else; the
+  // wall clock unless set. A simulator sets it, so that a seed replays a run.
+  absl::AnyInvocable<absl::Time()> wall_clock;
+};
+
+class Node {
+ public:
+  // Opens the storage, starts the transport, posts the actor's first turn. Both outlive the Node.
+  static absl::StatusOr<std::unique_ptr<Node>> Start(MemberOptions options, Transport* transport,
+                                                     Storage* storage,
+                                                     NodeEnvironment environment = {});
+  // Stops first. Not on the Loop.
+  virtual ~Node() = default;
+
+  // A port: what a client stream is to a remote client, for this process's own handles. Requests
+  // are answered in messages, one a turn. If another member leads, they are passed on to it, and
+  // the answers back; if nobody is known to lead, they are refused with kNotLeader. On the Loop
+  // only.
+  virtual PortId OpenPort(PortSink* sink) = 0;
+  virtual void SendOnPort(PortId port, std::vector<ClientRequest> requests) = 0;
+  // The sink is not called any more.
+  virtual void ClosePort(PortId port) = 0;
+
+  // On the Loop only.
+  virtual ClusterStatus Status() const = 0;
+
+  virtual MemberId id() const = 0;
+
+  // Stops taking part; the transport is stopped with it. Idempotent. Not on the Loop, except on a
+  // virtual one.
+  virtual void Stop() = 0;
+};
+
+}  // namespace tenure::member
+
+#endif  // TENURE_MEMBER_NODE_H_

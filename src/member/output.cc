@@ -1,0 +1,169 @@
+// Doing what the Raft core says: writes, messages once they may leave, entries into the machine.
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "machine/codec.h"
+#include "member/actor.h"
+
+namespace tenure::member {
+
+void Actor::Step(raft::Event event) { Execute(core_->Step(now_, std::move(event))); }
+
+void Actor::Execute(raft::Output output) {
+  core_deadline_ = output.deadline;
+  // Followers write while this disk does (section 10.2.1).
+  for (raft::Outgoing& outgoing : output.messages) SendRaft(std::move(outgoing));
+  for (raft::GatedOutgoing& gated : output.after_write) gated_.push_back(std::move(gated));
+  if (output.write.has_value()) Write(*std::move(output.write));
+  while (!gated_.empty() && gated_.front().after <= durable_) {
+    SendRaft(std::move(gated_.front().outgoing));
+    gated_.pop_front();
+  }
+  // Before a change of role: the fate of what is committed is known.
+  if (!output.committed.empty()) Apply(output.committed);
+  RefuseReads(output.reads_refused);
+  if (output.role_change.has_value()) OnRoleChange(*output.role_change);
+  ServeReads(output.reads_ready);
+}
+
+void Actor::SendRaft(raft::Outgoing outgoing) {
+  transport_->Send({cluster_, self_, std::move(outgoing.to), std::move(outgoing.message)});
+}
+
+void Actor::Write(raft::WriteBatch batch) {
+  const raft::WriteId id = batch.id;
+  storage_->Write(std::move(batch), [anchor = anchor_, id](absl::Status status) {
+    // Inline, or on the storage's own thread; nothing if the actor is gone.
+    Enter(anchor, [&](Actor& actor) {
+      if (actor.loop_.OnLoop()) return actor.OnWritten(id, std::move(status));
+      actor.loop_.Post([anchor, id, status = std::move(status)]() mutable {
+        Enter(anchor, [&](Actor& a) { a.OnWritten(id, std::move(status)); });
+      });
+    });
+  });
+}
+
+void Actor::OnWritten(raft::WriteId id, absl::Status status) {
+  if (status.ok()) {
+    written_ = std::max(written_, id);
+  } else {
+    write_status_.Update(
+        absl::Status(status.code(), absl::StrCat("its storage failed: ", status.message())));
+  }
+  Schedule();
+}
+
+bool Actor::TakeDurable() {
+  if (!failed_.ok() || !core_.has_value()) return false;
+  if (!write_status_.ok()) {
+    FailForGood(write_status_);
+    return false;
+  }
+  if (written_ <= durable_) return false;
+  durable_ = written_;
+  Step(raft::WriteDurable{durable_});
+  return true;
+}
+
+// ---- Applying
+// ----------------------------------------------------------------------------------------
+
+void Actor::Apply(std::vector<raft::Entry>& entries) {
+  for (const raft::Entry& entry : entries) {
+    if (!failed_.ok()) return;
+    if (absl::Status status = ApplyEntry(entry); !status.ok()) {
+      FailForGood(absl::Status(
+          status.code(),
+          absl::StrCat("entry ", entry.index, " cannot be applied: ", status.message())));
+      return;
+    }
+    applied_ = entry.index;
+  }
+}
+
+absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
+  if (entry.index == 1) {
+    if (entry.kind != raft::EntryKind::kConfiguration || entry.payload == nullptr) {
+      return absl::DataLossError(
+          "a cluster's first entry must be its configuration and first state");
+    }
+    absl::StatusOr<machine::Genesis> genesis = machine::DecodeGenesis(*entry.payload);
+    if (!genesis.ok()) return genesis.status();
+    if (absl::Status status = machine_.Start(*genesis, entry.stamp_ns); !status.ok()) return status;
+    machine_version_ = genesis->machine_version;
+    return absl::OkStatus();
+  }
+  if (entry.kind == raft::EntryKind::kConfiguration) {
+    bootstrap_.SetConfiguration(entry.configuration);
+  }
+  // Entries of this reign were decoded when they were admitted: the bytes are the same.
+  PendingEntry own;
+  while (!pending_.empty() && pending_.front().index <= entry.index) {
+    own = std::move(pending_.front());
+    pending_.pop_front();
+    if (own.index == entry.index && own.term == entry.term) break;
+    for (const Asked& asked : std::exchange(own, {}).asked) {  // overwritten by another leader's
+      --taken_;
+      Refuse(asked, Refusal::kNotLeader, NotLeaderMessage());
+    }
+  }
+  if (own.asked.empty() && entry.kind == raft::EntryKind::kCommands && entry.payload_bytes() > 0) {
+    absl::StatusOr<std::vector<Command>> commands = machine::DecodePayload(*entry.payload);
+    if (!commands.ok()) return commands.status();
+    own.commands = *std::move(commands);
+  }
+  const machine::Applied applied = machine_.Apply(entry.stamp_ns, own.commands);
+  for (std::size_t i = 0; i < own.asked.size(); ++i) {
+    --taken_;
+    Answer(own.asked[i], machine::EncodeReply(applied.replies[i]));
+  }
+  Deliver(applied.events);
+  return absl::OkStatus();
+}
+
+// ---- Leading
+// -----------------------------------------------------------------------------------------
+
+void Actor::OnRoleChange(const raft::RoleChange& change) {
+  const bool leads = change.role == raft::Role::kLeader;
+  const bool moved = leader_ != change.leader || (leads && led_term_ != change.term);
+  leader_ = change.leader;
+  if (clock_.leading() && (!leads || led_term_ != change.term)) OnNotLeadingAnyMore();
+  if (leads && !clock_.leading()) {
+    // Time goes on from this member's own log, and from nothing else (PITFALLS T1).
+    clock_.Lead(now_, core_->last_stamp_ns());
+    last_entry_at_ = now_;
+    led_term_ = change.term;
+  }
+  if (!moved) return;
+  FailForwards();
+  if (!leader_.empty())
+    Log(absl::StrCat(leads ? "leads" : absl::StrCat("follows ", leader_.name), " in term ",
+                     change.term));
+}
+
+void Actor::OnNotLeadingAnyMore() {
+  clock_.Resign();
+  // Whether the next leader keeps these entries is not known here.
+  for (const PendingEntry& entry : std::exchange(pending_, {})) {
+    for (const Asked& asked : entry.asked) {
+      --taken_;
+      Refuse(asked, Refusal::kUncertain, "leadership was lost while the command was on its way");
+    }
+  }
+  // Events come from a leader alone, so whoever listened must look for the next one.
+  listeners_.Clear();
+  askers_.ForEach([this](AskerRef ref, Asker& asker) {
+    if (std::exchange(asker.listened, false))
+      Refuse({ref, 0}, Refusal::kNotLeader, NotLeaderMessage());
+  });
+  FlushAskers();
+  askers_.RemoveAllForwarded();
+}
+
+}  // namespace tenure::member
