@@ -1,0 +1,151 @@
+// The Loop that is a gRPC completion queue: sockets, timers and the actor on one thread, so that no
+// hand-over lies between a message and its answer.
+#ifndef TENURE_TRANSPORT_GRPC_LOOP_H_
+#define TENURE_TRANSPORT_GRPC_LOOP_H_
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/completion_queue.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "loop/timer_queue.h"
+#include "tenure/loop.h"
+
+namespace tenure::grpc_transport {
+
+// What a gRPC operation's tag points to. It stays where it is until its event has arrived.
+class Tag {
+ public:
+  explicit Tag(std::function<void(bool ok)> on_event) : on_event_(std::move(on_event)) {}
+  Tag(const Tag&) = delete;
+  Tag& operator=(const Tag&) = delete;
+
+  void Fire(bool ok) { on_event_(ok); }
+
+ private:
+  std::function<void(bool ok)> on_event_;
+};
+
+// Something with operations in the queue. It leaves the loop by Remove once the last has come back.
+class Resident {
+ public:
+  // Cancel what is under way, soon and without a word to anyone. May be called more than once.
+  virtual void Abandon() = 0;
+
+ protected:
+  ~Resident() = default;
+};
+
+class GrpcLoop final : public Loop {
+ public:
+  using Work = absl::AnyInvocable<void() &&>;
+
+  // How long to poll without blocking after a turn that carried operations, so that an answer which
+  // is microseconds away finds this thread awake. Zero: never. An idle loop never spins.
+  static constexpr absl::Duration kDefaultSpin = absl::Microseconds(50);
+
+  // The thread starts at once: work may be posted right away.
+  explicit GrpcLoop(std::unique_ptr<::grpc::CompletionQueue> queue,
+                    absl::Duration spin = kDefaultSpin);
+  ~GrpcLoop() override;
+
+  Instant Now() override { return ReadMonotonicClocks(); }
+  TimerHandle At(Instant when, Work wake) override;
+  void Post(Work work) override;
+  void Defer(Work work) override { deferred_.push_back(std::move(work)); }
+  bool OnLoop() const override { return current_ == this; }
+
+  ::grpc::CompletionQueue* queue() { return queue_.get(); }
+
+  // ---- From the loop's thread only
+  // -----------------------------------------------------------------
+
+  // Runs `work` at the end of the next turn, or before the loop blocks if that comes first. Here
+  // streams re-arm their reads: a write of the next turn then carries the window update along.
+  void DeferPastNextTurn(Work work) { late_.push_back(std::move(work)); }
+
+  // This turn carried operations, rather than heartbeats: more are likely to follow at once.
+  void MarkActive() { active_ = true; }
+  // So many more (or fewer) operations of ours wait for an answer from elsewhere.
+  void AddInFlight(std::int64_t change) { in_flight_ += change; }
+
+  void Add(Resident* resident);
+  void Remove(Resident* resident) { residents_.erase(resident); }
+  std::size_t residents() const { return residents_.size(); }
+
+  // ---- From other threads
+  // --------------------------------------------------------------------------
+
+  // Runs `work` on the loop and returns when it has run. False if the loop has stopped.
+  bool RunOnLoop(std::function<void()> work);
+
+  // Abandons all residents, waits for them, and ends the thread. May be called twice.
+  void Stop();
+
+  // Turns so far; an idle loop takes none.
+  std::uint64_t turns() const { return turns_.load(std::memory_order_relaxed); }
+
+ private:
+  using Next = ::grpc::CompletionQueue::NextStatus;
+
+  void Run();
+  void RunTurn();
+  bool Wait(void** tag, bool* ok);
+  bool Spin(void** tag, bool* ok);
+  bool Block(void** tag, bool* ok);
+  void RunTimers();
+  void RunPosted();
+  void RunLate();
+  bool Poll(void** tag, bool* ok);
+  bool HasWork() const;
+  void WakeUp();
+  void OnWoken();
+  void Cancel(TimerQueue::Key key);
+  bool Drained();
+
+  static thread_local const GrpcLoop* current_;
+
+  const std::unique_ptr<::grpc::CompletionQueue> queue_;
+  const std::int64_t spin_ns_;
+
+  std::mutex mutex_;
+  std::vector<Work> inbox_;  // posted by other threads
+  TimerQueue timers_;
+  bool asleep_ = false;                 // blocked in the queue, or about to be
+  bool wake_pending_ = false;           // the alarm is set and its event has not come back yet
+  bool stopped_ = false;                // nothing is posted any more
+  std::atomic<bool> has_inbox_{false};  // so that spinning needs no lock
+  std::atomic<bool> stopping_{false};
+
+  ::grpc::Alarm alarm_;
+  Tag woken_{[this](bool) { OnWoken(); }};
+
+  // The loop's thread only.
+  std::vector<TimerQueue::Key> due_;
+  std::vector<Work> ready_;
+  std::deque<Work> local_;
+  std::vector<Work> deferred_;
+  std::vector<Work> late_;       // for the end of the next turn
+  std::vector<Work> last_late_;  // for the end of this one
+  std::unordered_set<Resident*> residents_;
+  std::int64_t in_flight_ = 0;
+  bool active_ = false;
+
+  std::atomic<std::uint64_t> turns_{0};
+  std::mutex join_mutex_;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace tenure::grpc_transport
+
+#endif  // TENURE_TRANSPORT_GRPC_LOOP_H_
