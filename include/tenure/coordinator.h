@@ -1,0 +1,76 @@
+// The object that a program keeps: one connection to wherever commands run, and what is made from
+// it.
+#ifndef TENURE_COORDINATOR_H_
+#define TENURE_COORDINATOR_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "tenure/backend.h"
+#include "tenure/command.h"
+#include "tenure/mutex.h"
+#include "tenure/session.h"
+
+namespace tenure {
+
+namespace client {
+class CoordinatorCore;  // src/client/coordinator_core.h
+}
+
+struct CoordinatorOptions {
+  // Of the implicit session, opened when it is first needed, and opened anew when it was lost.
+  SessionOptions session;
+  // Of the random keys of its sessions; 0 draws them from the system. For simulation only: two
+  // coordinators with one seed take each other's sessions for their own.
+  std::uint64_t seed = 0;
+};
+
+// Cheap to copy; all copies are one. Thread-safe.
+//
+// Handles own what they stand on. A Mutex of the implicit session counts as a copy of its
+// Coordinator, a LockGuard keeps its session, and a Session the connection; so all of them are safe
+// to use and to destroy in any order. With the last of them a session is closed, in the background,
+// and with the last session the connection ends: promptly, whatever the network does. Callbacks
+// that wait own nothing: a wait whose handles are all gone ends with an error (kFailedPrecondition
+// or kCancelled).
+//
+// In a child of fork() they do nothing, also when they are destroyed, and answer
+// kFailedPrecondition.
+class Coordinator {
+ public:
+  Coordinator() = default;  // empty: every call answers kFailedPrecondition
+  // Takes a backend; what Open, OpenLocal and Member::coordinator() call.
+  explicit Coordinator(std::shared_ptr<Backend> backend, CoordinatorOptions options = {});
+
+  // A lock under the implicit session.
+  Mutex mutex(absl::string_view name) const;
+
+  // A session of its own lifetime. Blocks for one round trip.
+  absl::StatusOr<Session> OpenSession(SessionOptions options = {});
+  void OpenSession(SessionOptions options,
+                   absl::AnyInvocable<void(absl::StatusOr<Session>) &&> done);
+
+  // What the cluster looks like, from the member that answers; works without a leader.
+  absl::StatusOr<ClusterStatus> Status(absl::Duration timeout = absl::Seconds(5));
+  // Locks that are held or waited for, by name, after `after`; linearizable, a page at a time.
+  absl::StatusOr<LockList> ListLocks(absl::string_view after = "", std::uint32_t limit = 1000,
+                                     absl::Duration timeout = absl::Seconds(5));
+  absl::StatusOr<SessionList> ListSessions(SessionId after = 0, std::uint32_t limit = 1000,
+                                           absl::Duration timeout = absl::Seconds(5));
+
+  // The seam below, for what has no handle yet. Null if this is empty.
+  std::shared_ptr<Backend> backend() const;
+
+ private:
+  std::shared_ptr<client::CoordinatorCore> core_;
+};
+
+}  // namespace tenure
+
+#endif  // TENURE_COORDINATOR_H_

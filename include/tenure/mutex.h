@@ -1,0 +1,117 @@
+// An exclusive lock, held under a session's lease.
+#ifndef TENURE_MUTEX_H_
+#define TENURE_MUTEX_H_
+
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "tenure/command.h"
+#include "tenure/session.h"
+#include "tenure/types.h"
+
+namespace tenure {
+
+namespace client {
+class Grant;      // src/client/grant.h
+class MutexCore;  // src/client/mutex_core.h
+}  // namespace client
+
+// Holds a lock from Lock() to Unlock() or destruction. Move-only. Thread-safe but for moves and
+// destruction.
+//
+// A guard does not hold off a process that was paused past its lease and writes before it looks:
+// give token() along with every write to what the lock protects, and let it refuse lower ones
+// (fencing.h).
+class LockGuard {
+ public:
+  LockGuard() noexcept;  // holds nothing
+  explicit LockGuard(std::unique_ptr<client::Grant> grant);
+  LockGuard(LockGuard&&) noexcept;
+  LockGuard& operator=(LockGuard&&) noexcept;
+  // Gives the lock back in the background: returns at once, whatever the network does.
+  ~LockGuard();
+
+  const std::string& name() const;
+  // The fencing token: greater than that of every earlier grant in the cluster, below 2^53.
+  Revision token() const;
+  // True while the lock is certainly held; see Session::Valid. Once false, never true again.
+  bool Valid() const;
+  // Fires when the session is lost, and the lock with it. It is the session's: it stays silent
+  // after Session::Close, and a token kept past Unlock() still tells of the session.
+  std::stop_token lost() const;
+
+  // Gives the lock back. One round trip to the leader and one round of replication; retried until
+  // `timeout`, then in the background until the lease is over. OK: it was held until now.
+  // kNotFound: it was not held any more. kDeadlineExceeded: no answer yet. kUnknown: the lease was
+  // over before an answer came. The guard is empty in any case.
+  absl::Status Unlock(absl::Duration timeout = absl::Seconds(5));
+  void Unlock(absl::Duration timeout, absl::AnyInvocable<void(absl::Status) &&> done);
+
+ private:
+  std::unique_ptr<client::Grant> grant_;
+};
+
+struct LockOptions {
+  // How long to wait for the lock, from the call, on this machine's clocks. Zero tries once;
+  // negative is refused. Waiting is FIFO, costs no thread, and is answered by a push. A try gives
+  // up with kUnavailable when nothing has answered for 5 s.
+  absl::Duration wait = absl::InfiniteDuration();
+  // Shown to whoever inspects the lock, up to 4 KiB.
+  std::string value;
+  // Ends the wait with kCancelled when it is stopped.
+  std::stop_token cancel;
+};
+
+// A handle on a lock's name: cheap to copy, thread-safe. Calls on one handle contend with one
+// another like those of different processes: the lock is not re-entrant.
+//
+// Errors of Lock and TryLock:
+//   kAborted             not acquired: held by somebody else, and the wait is over. The message
+//   says who
+//                        holds it, since when, and how many wait
+//   kCancelled           `cancel` was stopped
+//   kUnavailable         no cluster answered within the wait (retry-safe)
+//   kResourceExhausted   the cluster is overloaded or full (retry-safe)
+//   kFailedPrecondition  the session is over; open a new one
+//   kInvalidArgument     an empty or overlong name or value
+// None of them leaves a lock behind: what is granted too late is given back by itself.
+class Mutex {
+ public:
+  using LockCallback = absl::AnyInvocable<void(absl::StatusOr<LockGuard>) &&>;
+
+  Mutex() = default;  // empty: every call answers kFailedPrecondition
+  explicit Mutex(std::shared_ptr<client::MutexCore> core) : core_(std::move(core)) {}
+
+  const std::string& name() const;
+
+  // Blocks the calling thread. Not to be called on a Loop's thread (in a callback): answers
+  // kFailedPrecondition there. One round trip when the lock is free.
+  absl::StatusOr<LockGuard> Lock(LockOptions options = {});
+  // Same, without blocking. `done` runs once: on the backend's Loop, inside this call, or inside
+  // the call that ended the wait (a cancel, a Close, with the local backend an Unlock). It must not
+  // block.
+  void Lock(LockOptions options, LockCallback done);
+
+  // Lock with no wait.
+  absl::StatusOr<LockGuard> TryLock();
+  void TryLock(LockCallback done);
+
+  // Who holds it and who waits: a linearizable read.
+  absl::StatusOr<LockDescription> Inspect(absl::Duration timeout = absl::Seconds(5));
+  void Inspect(absl::Duration timeout,
+               absl::AnyInvocable<void(absl::StatusOr<LockDescription>) &&> done);
+
+ private:
+  std::shared_ptr<client::MutexCore> core_;
+};
+
+}  // namespace tenure
+
+#endif  // TENURE_MUTEX_H_

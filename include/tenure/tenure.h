@@ -1,0 +1,42 @@
+// Tenure: locks, elections and idempotency for the copies of a service, with no server beside them.
+//
+// Start here. A Coordinator comes from one of three places:
+//
+//   tenure::Open("memory:")                      this process alone: tests, tools, single copies
+//   tenure::Open("tenure://h1:7400,h2:7400,...") a cluster somewhere: `tenure serve`, or services
+//   that
+//                                                run members themselves
+//   tenure::StartMember({.id = ..., .cluster = ...})->coordinator()   this process is a member
+//
+// and gives Mutexes (mutex.h), under an implicit Session or sessions of one's own (session.h). What
+// a lock protects should check its fencing token (fencing.h). Errors are absl::Status of three
+// kinds (errors.h). Nothing here throws, prints, installs a signal handler or keeps global state.
+#ifndef TENURE_TENURE_H_
+#define TENURE_TENURE_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "tenure/coordinator.h"
+#include "tenure/errors.h"
+#include "tenure/fencing.h"
+#include "tenure/local.h"
+#include "tenure/member.h"
+#include "tenure/mutex.h"
+#include "tenure/session.h"
+
+namespace tenure {
+
+// Opens by URI, as above. Does not wait for a cluster to answer: the first call does. Starts one
+// thread. kInvalidArgument: a malformed URI; kUnimplemented: a part that was not built. Linked from
+// tenure::all.
+absl::StatusOr<Coordinator> Open(absl::string_view uri, CoordinatorOptions options = {});
+
+// Starts a member that talks gRPC and keeps its state in memory (with `data` set: on disk, when
+// that part was built). Starts one thread. Linked from tenure::all.
+absl::StatusOr<std::unique_ptr<Member>> StartMember(MemberOptions options);
+
+}  // namespace tenure
+
+#endif  // TENURE_TENURE_H_

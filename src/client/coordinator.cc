@@ -1,0 +1,78 @@
+#include "tenure/coordinator.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "client/blocking.h"
+#include "client/coordinator_core.h"
+#include "client/describe.h"
+#include "client/mutex_core.h"
+#include "client/read.h"
+
+namespace tenure {
+namespace {
+
+absl::Status Empty() { return absl::FailedPreconditionError("this Coordinator is empty"); }
+
+template <typename T>
+absl::StatusOr<T> BlockingRead(const std::shared_ptr<client::CoordinatorCore>& core,
+                               Operation operation, absl::Duration timeout) {
+  if (core == nullptr) return Empty();
+  if (core->InForkedChild()) return client::ForkedStatus();
+  return client::Block<absl::StatusOr<T>>(core->backend().loop(), [&](auto done) {
+    client::Read<T>(core->backend(), std::move(operation), timeout, std::move(done));
+  });
+}
+
+}  // namespace
+
+Coordinator::Coordinator(std::shared_ptr<Backend> backend, CoordinatorOptions options)
+    : core_(backend == nullptr ? nullptr
+                               : std::make_shared<client::CoordinatorCore>(std::move(backend),
+                                                                           std::move(options))) {}
+
+Mutex Coordinator::mutex(absl::string_view name) const {
+  if (core_ == nullptr) return Mutex();
+  return Mutex(std::make_shared<client::MutexCore>(std::string(name), core_));
+}
+
+absl::StatusOr<Session> Coordinator::OpenSession(SessionOptions options) {
+  if (core_ == nullptr) return Empty();
+  if (core_->InForkedChild()) return client::ForkedStatus();
+  return client::Block<absl::StatusOr<Session>>(core_->backend().loop(), [&](auto done) {
+    OpenSession(std::move(options), std::move(done));
+  });
+}
+
+void Coordinator::OpenSession(SessionOptions options,
+                              absl::AnyInvocable<void(absl::StatusOr<Session>) &&> done) {
+  if (core_ == nullptr) return std::move(done)(Empty());
+  core_->OpenSession(std::move(options),
+                     [done = std::move(done)](
+                         absl::StatusOr<std::shared_ptr<client::SessionCore>> session) mutable {
+                       if (!session.ok()) return std::move(done)(session.status());
+                       std::move(done)(Session(*std::move(session)));
+                     });
+}
+
+absl::StatusOr<ClusterStatus> Coordinator::Status(absl::Duration timeout) {
+  return BlockingRead<ClusterStatus>(core_, GetStatus{}, timeout);
+}
+
+absl::StatusOr<LockList> Coordinator::ListLocks(absl::string_view after, std::uint32_t limit,
+                                                absl::Duration timeout) {
+  return BlockingRead<LockList>(core_, tenure::ListLocks{std::string(after), limit}, timeout);
+}
+
+absl::StatusOr<SessionList> Coordinator::ListSessions(SessionId after, std::uint32_t limit,
+                                                      absl::Duration timeout) {
+  return BlockingRead<SessionList>(core_, tenure::ListSessions{after, limit}, timeout);
+}
+
+std::shared_ptr<Backend> Coordinator::backend() const {
+  return core_ == nullptr ? nullptr : core_->shared_backend();
+}
+
+}  // namespace tenure

@@ -1,0 +1,97 @@
+#include "client/describe.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "tenure/errors.h"
+
+namespace tenure::client {
+namespace {
+
+std::string Seconds(std::int64_t ns) {
+  return absl::StrFormat("%.1f s", static_cast<double>(ns) / 1e9);
+}
+
+std::string Who(const LockHolder& holder) {
+  return absl::StrCat(holder.label.empty() ? "somebody" : holder.label, " (session ",
+                      holder.session, ", token ", holder.token, ") for ", Seconds(holder.held_ns));
+}
+
+std::string Waiting(std::uint64_t waiting, absl::string_view before) {
+  if (waiting == 0) return "nobody else is waiting";
+  return absl::StrCat(waiting, waiting == 1 ? " is" : " are", " waiting", before);
+}
+
+std::string HeldBack(absl::string_view name, std::int64_t held_back_ns) {
+  return absl::StrCat(
+      name, " is not granted yet: for another ", Seconds(held_back_ns),
+      " this new cluster grants nothing, so that holders of an earlier one run out");
+}
+
+}  // namespace
+
+absl::Status RefusalStatus(const Reply& reply) {
+  switch (reply.code) {
+    case ReplyCode::kOk:
+      return absl::InternalError("the cluster's answer has another form than the command asks for");
+    case ReplyCode::kSessionEnded:
+      return absl::FailedPreconditionError(absl::StrCat(reply.message, "; open a new session"));
+    case ReplyCode::kWrongKey:
+      return absl::PermissionDeniedError(reply.message);
+    case ReplyCode::kInvalid:
+      return absl::InvalidArgumentError(reply.message);
+    case ReplyCode::kLimit:
+      return absl::ResourceExhaustedError(reply.message);
+    case ReplyCode::kNotHeld:
+      return absl::NotFoundError(reply.message);
+    case ReplyCode::kForgotten:
+      return absl::UnknownError(reply.message);
+    case ReplyCode::kVersion:
+      return absl::UnimplementedError(reply.message);
+  }
+  return absl::UnknownError(reply.message);
+}
+
+absl::Status HeldStatus(absl::string_view name, const LockHeld& held) {
+  if (held.held_back_ns > 0) return absl::AbortedError(HeldBack(name, held.held_back_ns));
+  if (held.holder.session == 0) {
+    return absl::AbortedError(
+        absl::StrCat(name, " is being handed over; ", Waiting(held.waiting, " before you")));
+  }
+  return absl::AbortedError(absl::StrCat(name, " is held by ", Who(held.holder), "; ",
+                                         Waiting(held.waiting, " before you")));
+}
+
+absl::Status WaitOverStatus(absl::string_view name, absl::Duration wait, const LockQueued& queued) {
+  std::string then;
+  if (queued.held_back_ns > 0) {
+    then = HeldBack(name, queued.held_back_ns);
+  } else if (queued.holder.session == 0) {
+    then = absl::StrCat(name, " was being handed over");
+  } else {
+    then = absl::StrCat(name, " was held by ", Who(queued.holder));
+  }
+  return absl::AbortedError(absl::StrCat(name, " was not acquired within ",
+                                         absl::FormatDuration(wait), "; when the wait began, ",
+                                         then, " and ", Waiting(queued.ahead, " before you")));
+}
+
+absl::Status NoAnswerStatus(absl::string_view name, absl::Duration wait, const absl::Status& last) {
+  std::string message = absl::StrCat(name, " was not acquired: no cluster answered within ",
+                                     absl::FormatDuration(wait));
+  if (!last.ok()) absl::StrAppend(&message, " (", last.message(), ")");
+  if (last.code() == absl::StatusCode::kResourceExhausted) {
+    return WithRetryAfter(absl::ResourceExhaustedError(message), RetryAfter(last));
+  }
+  return absl::UnavailableError(message);
+}
+
+absl::Status ForkedStatus() {
+  return absl::FailedPreconditionError(
+      "this process was forked from the one that opened the session, which is not its own: open a "
+      "new "
+      "coordinator here");
+}
+
+}  // namespace tenure::client

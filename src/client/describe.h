@@ -1,0 +1,30 @@
+// What people read, and the statuses that callers act on.
+#ifndef TENURE_CLIENT_DESCRIBE_H_
+#define TENURE_CLIENT_DESCRIBE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "tenure/command.h"
+
+namespace tenure::client {
+
+// The status for a reply whose code is not kOk.
+absl::Status RefusalStatus(const Reply& reply);
+
+// "invoices/42 is held by host-3 (session 7340041, token 1841) for 12.4 s; 3 are waiting before
+// you".
+absl::Status HeldStatus(absl::string_view name, const LockHeld& held);
+// The same for a wait that ended: what was so when it began.
+absl::Status WaitOverStatus(absl::string_view name, absl::Duration wait, const LockQueued& queued);
+// A wait that nothing ever answered; `last` is the last failure, or OK.
+absl::Status NoAnswerStatus(absl::string_view name, absl::Duration wait, const absl::Status& last);
+
+absl::Status ForkedStatus();
+
+}  // namespace tenure::client
+
+#endif  // TENURE_CLIENT_DESCRIBE_H_

@@ -1,0 +1,131 @@
+// What all handles of one session share: the lease, the exactly-once window, the events.
+#ifndef TENURE_CLIENT_SESSION_CORE_H_
+#define TENURE_CLIENT_SESSION_CORE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/fork_check.h"
+#include "client/lease.h"
+#include "client/sequenced_call.h"
+#include "client/sequences.h"
+#include "tenure/backend.h"
+#include "tenure/command.h"
+#include "tenure/session.h"
+#include "tenure/types.h"
+
+namespace tenure::client {
+
+// Thread-safe. Callbacks run outside of its lock. Handles own it; what it has under way refers to
+// it weakly, so that it ends, and closes its session, with its last handle.
+class SessionCore : public std::enable_shared_from_this<SessionCore> {
+ public:
+  using OpenDone = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<SessionCore>>) &&>;
+
+  SessionCore(std::shared_ptr<Backend> backend, std::shared_ptr<const ForkCheck> fork_check,
+              SessionOptions options, InstanceKey key);
+  // Closes the session in the background. Ends what is under way.
+  ~SessionCore();
+
+  // Opens the session, once; kept trying until options.open_timeout. `done` gets this.
+  void Open(OpenDone done);
+
+  SessionId id() const { return id_.load(std::memory_order_acquire); }
+  Backend& backend() const { return *backend_; }
+  const std::shared_ptr<Backend>& shared_backend() const { return backend_; }
+  Loop& loop() const { return backend_->loop(); }
+  bool InForkedChild() const { return fork_check_->InChild(); }
+
+  SessionState state() const;
+  // False once a new session is needed to do anything; does not ask the clocks.
+  bool usable() const { return state_.load(std::memory_order_acquire) <= SessionState::kJeopardy; }
+  bool Valid() const;
+  absl::Duration remaining() const;
+  std::stop_token lost() const { return lost_.get_token(); }
+  void Watch(absl::AnyInvocable<void(SessionState)> watcher);
+
+  void Close(absl::Duration timeout, absl::AnyInvocable<void(absl::Status) &&> done);
+
+  // ---- for what hangs on the session ----
+
+  // Numbers `call` and sends it. Not OK, without having done anything, if the session is over.
+  absl::Status Start(std::shared_ptr<SequencedCall> call);
+  // True if the call was open; it is not any more, and the caller ends it. Its sequence stays
+  // unacknowledged until Finish.
+  bool Take(const SequencedCall& call);
+  // Acknowledges the reply of a call that was taken before it came.
+  void Finish(Sequence sequence);
+  // Runs `touch` under the lock if the call is open.
+  void IfOpen(const SequencedCall& call, absl::FunctionRef<void()> touch);
+
+ private:
+  class Sink;
+  struct Watchers;
+  friend class Sink;
+
+  // ---- opening (session_core.cc)
+  void SendOpen();
+  void OnOpenAnswer(absl::StatusOr<Reply> answer);
+  void OnOpened(const SessionOpened& opened);
+  void FinishOpening(absl::Status status);
+
+  // ---- renewal (session_renewal.cc)
+  void ArmTimer();  // under mutex_
+  void OnTimer();
+  void SendRenewal(std::unique_lock<std::mutex> lock);
+  void OnRenewalAnswer(std::uint64_t attempt, const std::vector<Sequence>& said,
+                       absl::StatusOr<Reply> answer);
+  void SetState(SessionState state);  // under mutex_
+  // Ends the session for this process, once; false if it was over. `told`: by the cluster.
+  bool End(SessionState state, absl::Status why, bool told);
+
+  // ---- calls and events (session_calls.cc)
+  Command MakeCommand(Operation operation);  // under mutex_
+  void Send(const std::shared_ptr<SequencedCall>& call, std::unique_lock<std::mutex> lock);
+  void OnAnswer(const std::shared_ptr<SequencedCall>& call, const std::vector<Sequence>& said,
+                absl::StatusOr<Reply> answer);
+  void OnFailure(const std::shared_ptr<SequencedCall>& call, const absl::Status& why,
+                 std::unique_lock<std::mutex> lock);
+  void OnEvent(SessionEvent event);
+
+  static void SendClose(Backend& backend, SessionId id, InstanceKey key, absl::Duration timeout,
+                        Backend::Done done);
+
+  const std::shared_ptr<Backend> backend_;
+  const std::shared_ptr<const ForkCheck> fork_check_;
+  const SessionOptions options_;
+  const InstanceKey key_;
+  std::atomic<SessionId> id_{0};
+  std::atomic<SessionState> state_{SessionState::kSafe};
+  std::stop_source lost_;
+  const std::shared_ptr<Watchers> watchers_;
+
+  mutable std::mutex mutex_;
+  Lease lease_;
+  TimerHandle timer_;
+  absl::Status over_;  // why, once it is
+  Sequences sequences_;
+  Revision events_seen_ = 0;
+  absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> calls_;
+
+  // While it is being opened.
+  OpenDone open_done_;
+  Instant open_sent_;  // the first attempt's
+  Instant open_deadline_;
+  std::int64_t open_backoff_ns_ = 0;
+};
+
+}  // namespace tenure::client
+
+#endif  // TENURE_CLIENT_SESSION_CORE_H_

@@ -1,0 +1,295 @@
+// What a session promises its holder about time. Names are lines of PITFALLS.md.
+#include "client/lease.h"
+
+#include <utility>
+
+#include "client/fixture.h"
+
+namespace tenure::client {
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+Instant At(double seconds) {
+  const auto ns = static_cast<std::int64_t>(seconds * 1e9);
+  return Instant::FromReadings(ns, ns);
+}
+
+TEST(LeaseTest, T5LastsTtlShrunkForBothSidesClocks) {
+  Lease lease(0.01);
+  EXPECT_TRUE(lease.Over(At(0))) << "not begun";
+  lease.Begin(At(100), 10 * kSecond);
+  EXPECT_FALSE(lease.Over(At(100 + 10 * 0.99 / 1.01 - 0.001)));
+  EXPECT_TRUE(lease.Over(At(100 + 10 * 0.99 / 1.01 + 0.001)));
+}
+
+TEST(LeaseTest, ThreeTriesFitIntoOneTtlAtLeast) {
+  Lease lease(0.01);
+  lease.Begin(At(0), 10 * kSecond);
+  int tries = 0;
+  for (Instant next = lease.next_attempt(); !lease.Over(next); next = lease.next_attempt()) {
+    lease.NewAttempt(next);
+    ++tries;
+  }
+  EXPECT_GE(tries, 3);
+  EXPECT_LE(tries, 10);
+}
+
+TEST(LeaseTest, AnEarlierAnswerAfterALaterOneTakesNothingBack) {
+  Lease lease(0);
+  lease.Begin(At(0), 10 * kSecond);
+  const std::uint64_t first = lease.NewAttempt(At(3));
+  const std::uint64_t second = lease.NewAttempt(At(5));
+  lease.Renewed(second, 10 * kSecond, At(5.1));
+  lease.Renewed(first, 10 * kSecond, At(5.2));
+  EXPECT_EQ(lease.RemainingNs(At(5)), 10 * kSecond);
+}
+
+TEST_F(ClientTest, L5HolderCountsTimeInSuspend) {
+  const Session session = Open();
+  ASSERT_TRUE(session.Valid());
+  node_.JumpClock(tenure::testing::Clock::kBoottime, absl::Seconds(11));
+  EXPECT_FALSE(session.Valid()) << "CLOCK_MONOTONIC_RAW alone stood still";
+  EXPECT_EQ(session.state(), SessionState::kExpired);
+}
+
+TEST_F(ClientTest, HolderBelievesTheRawClockWhenTheOtherIsSlewed) {
+  const Session session = Open();
+  node_.JumpClock(tenure::testing::Clock::kMonotonicRaw, absl::Seconds(11));
+  EXPECT_FALSE(session.Valid());
+}
+
+TEST_F(ClientTest, L6LeaseCountsFromTheRequestsDeparture) {
+  const Session session = Open();
+  Only<RenewSession>(Fate::kHoldReply);
+  ASSERT_TRUE(world_.RunUntil([&] { return net_->held() == 1; }, absl::Seconds(5)));
+  world_.RunFor(absl::Seconds(1));
+  net_->Release();
+  // Sent a second ago.
+  EXPECT_LT(session.remaining(), absl::Seconds(10 * 0.99 / 1.01 - 0.99));
+  EXPECT_GT(session.remaining(), absl::Seconds(8.7));
+}
+
+TEST_F(ClientTest, L7OneFailedRenewalLosesNothing) {
+  const Session session = Open();
+  Session handle = session;
+  std::vector<SessionState> seen;
+  handle.Watch([&seen](SessionState state) { seen.push_back(state); });
+  First<RenewSession>(1, Fate::kLoseRequest);
+  world_.RunFor(absl::Seconds(60));
+  EXPECT_TRUE(session.Valid());
+  EXPECT_EQ(session.state(), SessionState::kSafe);
+  EXPECT_EQ(seen, (std::vector<SessionState>{SessionState::kJeopardy, SessionState::kSafe}));
+}
+
+TEST_F(ClientTest, L8RenewalAppliedButAnswerLostKeepsTheLease) {
+  const Session session = Open();
+  First<RenewSession>(2, Fate::kLoseReply);
+  world_.RunFor(absl::Seconds(60));
+  EXPECT_TRUE(session.Valid());
+}
+
+TEST_F(ClientTest, JeopardyThenExpiry) {
+  const Session session = Open();
+  int lost = 0;
+  const std::stop_callback on_lost(session.lost(), [&lost] { ++lost; });
+  CutOff();
+  ASSERT_TRUE(world_.RunUntil([&] { return session.state() == SessionState::kJeopardy; },
+                              absl::Seconds(5)));
+  EXPECT_TRUE(session.Valid());
+  world_.RunFor(absl::Seconds(20));
+  EXPECT_EQ(session.state(), SessionState::kExpired);
+  EXPECT_EQ(lost, 1);
+  EXPECT_GE(net_->Count<RenewSession>(), 3u);
+}
+
+// The holder's deadline passes before the cluster's, for any loss of contact.
+TEST_F(ClientTest, HolderKnowsFirst) {
+  Session session = Open();
+  const Guard held = Lock(session, "a");
+  ASSERT_TRUE(held.ok());
+  world_.RunFor(absl::Seconds(17.3));
+  CutOff();
+  Caught<Guard> next;
+  rival_.mutex("a").Lock({}, next.Callback());
+  while (!next.here()) {
+    world_.RunFor(absl::Milliseconds(1));
+    if (next.here()) {
+      EXPECT_FALSE(held->Valid());
+    }
+  }
+  EXPECT_TRUE(held->lost().stop_requested());
+}
+
+TEST_F(ClientTest, NoLateAnswerRevivesASession) {
+  const Session session = Open();
+  Only<RenewSession>(Fate::kHoldReply);
+  ASSERT_TRUE(world_.RunUntil([&] { return net_->held() >= 2; }, absl::Seconds(9)));
+  node_.Pause();
+  world_.RunFor(absl::Seconds(10));
+  EXPECT_FALSE(session.Valid());
+  while (net_->held() > 0) net_->Release();  // before any timer of the client has run
+  EXPECT_FALSE(session.Valid());
+  EXPECT_EQ(session.state(), SessionState::kExpired);
+  EXPECT_TRUE(session.lost().stop_requested());
+  node_.Resume();
+  world_.RunFor(absl::Seconds(10));
+  EXPECT_FALSE(session.Valid());
+}
+
+TEST_F(ClientTest, T3ALateAnswerCountsForItsOwnAttempt) {
+  const Session session = Open();
+  Only<RenewSession>(Fate::kHoldReply);
+  ASSERT_TRUE(world_.RunUntil([&] { return net_->held() == 2; }, absl::Seconds(9)));
+  // Two attempts, 1.25 s apart; only the first is answered.
+  const absl::Duration before = session.remaining();
+  net_->Release();
+  const absl::Duration gained = session.remaining() - before;
+  EXPECT_NEAR(absl::ToDoubleSeconds(gained), 10.0 / 3, 0.01);
+  EXPECT_LT(session.remaining(), absl::Seconds(10 * 0.99 / 1.01 - 1.24));
+}
+
+TEST_F(ClientTest, T3ARetriedOpenCountsFromItsFirstAttempt) {
+  int times = 3;
+  InstanceKey key;
+  net_->fate = [&](const Command& command) {
+    if (!Is<OpenSession>(command)) return Fate::kPass;
+    EXPECT_TRUE(key == InstanceKey() || key == command.key) << "a retry keeps its key";
+    key = command.key;
+    return times-- > 0 ? Fate::kLoseReply : Fate::kPass;
+  };
+  const absl::Duration start = world_.now();
+  const Session session = Open();
+  const absl::Duration took = world_.now() - start;
+  EXPECT_GT(took, absl::Milliseconds(100));
+  EXPECT_LE(session.remaining(), absl::Seconds(10 * 0.99 / 1.01) - took);
+  EXPECT_EQ(rival_.ListSessions()->sessions.size(), 1u);
+}
+
+TEST_F(ClientTest, AnOpeningThatTookLongBeginsWithARenewal) {
+  CutOff();
+  Caught<absl::StatusOr<Session>> opened;
+  client_.OpenSession({.open_timeout = absl::Minutes(1)}, opened.Callback());
+  world_.RunFor(absl::Seconds(30));
+  Heal();
+  ASSERT_TRUE(world_.RunUntil([&] { return opened.here(); }, absl::Seconds(5)));
+  ASSERT_TRUE(opened->ok()) << opened->status();
+  EXPECT_GT((*opened)->remaining(), absl::Seconds(9));
+  world_.RunFor(absl::Seconds(30));
+  EXPECT_TRUE((*opened)->Valid());
+}
+
+TEST_F(ClientTest, OpeningEndsAtItsTimeout) {
+  CutOff();
+  Caught<absl::StatusOr<Session>> opened;
+  client_.OpenSession({.open_timeout = absl::Seconds(3)}, opened.Callback());
+  ASSERT_TRUE(world_.RunUntil([&] { return opened.here(); }, absl::Seconds(3.6)));
+  EXPECT_EQ(opened->status().code(), absl::StatusCode::kUnavailable) << opened->status();
+}
+
+// T4: only the machine's verdict, or the holder's own deadline, ends a session.
+TEST_F(ClientTest, T4FailuresAreNoVerdict) {
+  const Session session = Open();
+  int renewals = 0;
+  net_->fate = [&](const Command& command) {
+    if (!Is<RenewSession>(command)) return Fate::kPass;
+    static constexpr Fate kFates[] = {Fate::kLoseRequest, Fate::kTimeOut, Fate::kRefuse,
+                                      Fate::kPass};
+    return kFates[renewals++ % 4];
+  };
+  world_.RunFor(absl::Minutes(5));
+  EXPECT_GT(renewals, 20);
+  EXPECT_TRUE(session.Valid());
+}
+
+TEST_F(ClientTest, T4TheAnswerToARenewalIsTheMachinesVerdict) {
+  const Session session = Open();
+  // The machine ends it in silence, by its own clock; the renewal comes too late.
+  net_->hold_events = true;
+  server_.SetClockDrift(tenure::testing::Clock::kBoottime, 9);
+  server_.SetClockDrift(tenure::testing::Clock::kMonotonicRaw, 9);
+  ASSERT_TRUE(world_.RunUntil([&] { return session.lost().stop_requested(); }, absl::Seconds(4)));
+  EXPECT_EQ(session.state(), SessionState::kExpired);
+  EXPECT_EQ(net_->Count<CloseSession>(), 0u) << "there is nothing left to close";
+}
+
+TEST_F(ClientTest, AnExpiredHandleClosesItsSession) {
+  Session session = Open();
+  const Guard held = Lock(session, "a");
+  node_.JumpClock(tenure::testing::Clock::kBoottime, absl::Seconds(11));
+  world_.RunFor(absl::Milliseconds(1));
+  EXPECT_EQ(net_->Count<CloseSession>(), 1u);
+  EXPECT_TRUE(IsFree(rival_, "a")) << "others need not wait for the cluster's clock";
+}
+
+TEST_F(ClientTest, L16RenewalStopsWithTheSession) {
+  Session session = Open();
+  world_.RunFor(absl::Seconds(30));
+  Caught<absl::Status> closed;
+  session.Close(absl::Seconds(5), closed.Callback());
+  ASSERT_TRUE(closed.here());
+  EXPECT_TRUE(closed->ok());
+  const std::size_t sent = net_->sent.size();
+  world_.RunFor(absl::Minutes(5));
+  EXPECT_EQ(net_->sent.size(), sent);
+  EXPECT_FALSE(session.lost().stop_requested());
+
+  { const Session gone = Open(); }
+  const std::size_t then = net_->sent.size();
+  world_.RunFor(absl::Minutes(5));
+  EXPECT_EQ(net_->sent.size(), then);
+}
+
+TEST_F(ClientTest, L17DestructionWaitsForNobody) {
+  Session session = Open();
+  Guard held = Lock(session, "a");
+  Caught<Guard> waiting;
+  session.mutex("a").Lock({}, waiting.Callback());
+  CutOff(Fate::kHold);
+  Caught<Guard> unanswered;
+  session.mutex("b").Lock({}, unanswered.Callback());
+  Caught<Guard> unopened;
+  client_.mutex("c").Lock({}, unopened.Callback());
+  Caught<absl::StatusOr<Session>> opening;
+  client_.OpenSession({}, opening.Callback());
+  // No time passes from here on.
+  session = Session();
+  *held = LockGuard();
+  EXPECT_EQ(waiting->status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(unanswered->status().code(), absl::StatusCode::kFailedPrecondition);
+  client_ = Coordinator();
+  EXPECT_EQ(unopened->status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(opening->status().code(), absl::StatusCode::kCancelled);
+  EXPECT_GE(net_->Count<CloseSession>(), 1u);
+  // What comes late finds nobody, and closes what it opened.
+  Heal();
+  while (net_->held() > 0) net_->Release();
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(rival_.ListSessions()->sessions.size(), 0u);
+}
+
+// A process, or a machine, that stood still for an hour ends no lease by itself.
+TEST_F(ClientTest, ALongPauseOfALocalMachineExpiresNobody) {
+  const Session session = Open();
+  server_.Pause();
+  node_.Pause();
+  world_.RunFor(absl::Hours(1));
+  server_.Resume();
+  world_.RunFor(absl::Milliseconds(1));
+  const absl::StatusOr<SessionList> sessions = rival_.ListSessions();
+  ASSERT_EQ(sessions->sessions.size(), 1u);
+  EXPECT_GT(sessions->sessions[0].expires_in_ns, 9 * kSecond);
+}
+
+TEST_F(ClientTest, ASilentSessionExpiresOnALocalMachineInTime) {
+  Session session = Open();
+  const Guard held = Lock(session, "a");
+  CutOff();
+  const absl::Duration start = world_.now();
+  const Guard next = Lock(rival_, "a");
+  ASSERT_TRUE(next.ok());
+  EXPECT_GE(world_.now() - start, absl::Seconds(9));
+  EXPECT_LE(world_.now() - start, absl::Seconds(10.2));
+}
+
+}  // namespace
+}  // namespace tenure::client

@@ -1,0 +1,303 @@
+// Locks over a network that fails. Names are lines of PITFALLS.md.
+#include <utility>
+
+#include "client/fixture.h"
+#include "gmock/gmock.h"
+#include "tenure/errors.h"
+#include "tenure/fencing.h"
+
+namespace tenure::client {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST_F(ClientTest, L9TheGateRefusesAHolderThatWasPausedPastItsLease) {
+  Session session = Open();
+  const Guard paused = Lock(session, "a");
+  ASSERT_TRUE(paused.ok());
+  FencingGate gate;
+  EXPECT_TRUE(gate.Admit(paused->token()).ok());
+  node_.Pause();
+  const Guard next = Lock(rival_, "a");
+  ASSERT_TRUE(next.ok());
+  EXPECT_TRUE(gate.Admit(next->token()).ok());
+  // It wakes and writes before it looks.
+  EXPECT_EQ(gate.Admit(paused->token()).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(paused->Valid()) << "and it could have looked";
+}
+
+TEST_F(ClientTest, L10ARetriedUnlockFreesNoLaterGrant) {
+  Session session = Open();
+  Guard held = Lock(session, "a");
+  First<ReleaseLock>(1, Fate::kLoseReply);
+  Caught<absl::Status> unlocked;
+  held->Unlock(absl::Seconds(5), unlocked.Callback());
+  const Guard next = Lock(session, "a");  // the same session, even
+  ASSERT_TRUE(next.ok());
+  ASSERT_TRUE(world_.RunUntil([&] { return unlocked.here(); }, absl::Seconds(5)));
+  EXPECT_TRUE(unlocked->ok()) << *unlocked;
+  EXPECT_EQ(net_->Count<ReleaseLock>(), 2u);
+  EXPECT_FALSE(IsFree(rival_, "a"));
+}
+
+TEST_F(ClientTest, L11AWaitEndsWithItsSession) {
+  const Guard held = Lock(rival_, "a");
+  Session session = Open();
+  Caught<Guard> waiting;
+  session.mutex("a").Lock({}, waiting.Callback());
+  CutOff();
+  ASSERT_TRUE(world_.RunUntil([&] { return waiting.here(); }, absl::Seconds(11)));
+  EXPECT_EQ(waiting->status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ClientTest, L12ARetriedAcquireMeetsItsOwnGrant) {
+  Session session = Open();
+  First<AcquireLock>(2, Fate::kLoseReply);
+  {
+    const Guard held = Lock(session, "a");
+    ASSERT_TRUE(held.ok()) << held.status();
+    EXPECT_EQ(net_->Count<AcquireLock>(), 3u);
+    EXPECT_EQ(rival_.mutex("a").Inspect()->holder.token, held->token());
+    EXPECT_EQ(rival_.mutex("a").Inspect()->waiting, 0u);
+  }
+  EXPECT_TRUE(IsFree(rival_, "a"));
+}
+
+TEST_F(ClientTest, L12ARetriedTryMeetsItsOwnGrantAndGivesItBack) {
+  Session session = Open();
+  First<AcquireLock>(1, Fate::kLoseReply);
+  const Guard tried = Lock(session, "a", {.wait = absl::ZeroDuration()});
+  EXPECT_EQ(tried.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(IsFree(rival_, "a"));
+}
+
+TEST_F(ClientTest, L13ADyingSessionsLockIsNotTheNewOnes) {
+  Guard old = Lock(client_, "a");
+  ASSERT_TRUE(old.ok());
+  const Revision token = old->token();
+  CutOff();
+  ASSERT_TRUE(world_.RunUntil([&] { return old->lost().stop_requested(); }, absl::Seconds(10)));
+  Heal();
+  EXPECT_FALSE(IsFree(client_, "a")) << "the old session still has it in the cluster";
+  EXPECT_FALSE(old->Valid());
+  const Guard next = Lock(client_, "a");
+  ASSERT_TRUE(next.ok());
+  EXPECT_GT(next->token(), token);
+}
+
+TEST_F(ClientTest, L14AGrantAfterTheDeadlineIsGivenBack) {
+  Guard held = Lock(rival_, "a");
+  Session session = Open();
+  net_->hold_events = true;
+  Only<CancelWait>(Fate::kHold);
+  const Guard late = Lock(session, "a", {.wait = absl::Seconds(2)});
+  EXPECT_EQ(late.status().code(), absl::StatusCode::kAborted);
+  *held = LockGuard();  // the wait is over for the client, not for the machine
+  Heal();
+  net_->ReleaseEvents();
+  while (net_->held() > 0) net_->Release();
+  world_.RunFor(absl::Milliseconds(1));
+  EXPECT_TRUE(IsFree(rival_, "a"));
+}
+
+// The cancel finds that the grant came first.
+TEST_F(ClientTest, L14ACancelThatMeetsAGrantGivesItBack) {
+  Session session = Open();
+  First<AcquireLock>(1, Fate::kHoldReply);
+  std::stop_source stop;
+  Caught<Guard> waiting;
+  session.mutex("a").Lock({.cancel = stop.get_token()}, waiting.Callback());
+  EXPECT_FALSE(IsFree(rival_, "a"));
+  stop.request_stop();
+  EXPECT_EQ(waiting->status().code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(IsFree(rival_, "a"));
+  net_->Release();  // the acquire's own answer is nobody's
+  EXPECT_TRUE(IsFree(rival_, "a"));
+}
+
+TEST_F(ClientTest, T14ACancelThatOvertakesItsAcquireLeavesNoGhost) {
+  Session session = Open();
+  First<AcquireLock>(1, Fate::kHold);
+  std::stop_source stop;
+  Caught<Guard> waiting;
+  session.mutex("a").Lock({.cancel = stop.get_token()}, waiting.Callback());
+  stop.request_stop();
+  EXPECT_EQ(waiting->status().code(), absl::StatusCode::kCancelled);
+  net_->Release();
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_TRUE(IsFree(rival_, "a"));
+}
+
+TEST_F(ClientTest, L15AnUnlockThatFailedGoesOn) {
+  Session session = Open();
+  Guard held = Lock(session, "a");
+  Only<ReleaseLock>(Fate::kLoseRequest);
+  Caught<absl::Status> unlocked;
+  held->Unlock(absl::Seconds(1), unlocked.Callback());
+  ASSERT_TRUE(world_.RunUntil([&] { return unlocked.here(); }, absl::Seconds(2)));
+  EXPECT_EQ(unlocked->code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(KindOf(*unlocked), ErrorKind::kUncertain);
+  EXPECT_FALSE(held->Valid());
+  EXPECT_FALSE(IsFree(rival_, "a"));
+  Heal();
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_TRUE(IsFree(rival_, "a"));
+  for (const Command& command : net_->sent) {
+    if (Is<ReleaseLock>(command)) {
+      EXPECT_EQ(command.sequence, net_->sent.back().sequence);
+    }
+  }
+}
+
+TEST_F(ClientTest, L15ADestroyedGuardIsGivenBackOverFailures) {
+  Session session = Open();
+  First<ReleaseLock>(5, Fate::kTimeOut);
+  { const Guard held = Lock(session, "a"); }
+  EXPECT_FALSE(IsFree(rival_, "a"));
+  world_.RunFor(absl::Seconds(5));
+  EXPECT_TRUE(IsFree(rival_, "a"));
+}
+
+TEST_F(ClientTest, AWaitEndsOnTimeWhenNothingAnswers) {
+  CutOff();
+  const absl::Duration start = world_.now();
+  const Guard implicit = Lock(client_, "a", {.wait = absl::Seconds(2)});
+  EXPECT_EQ(implicit.status().code(), absl::StatusCode::kUnavailable) << implicit.status();
+  EXPECT_EQ(world_.now() - start, absl::Seconds(2));
+
+  Heal();
+  Session session = Open();
+  CutOff(Fate::kHold);
+  const absl::Duration then = world_.now();
+  const Guard waited = Lock(session, "a", {.wait = absl::Seconds(2)});
+  EXPECT_EQ(waited.status().code(), absl::StatusCode::kUnavailable) << waited.status();
+  EXPECT_EQ(KindOf(waited.status()), ErrorKind::kRetrySafe);
+  EXPECT_EQ(world_.now() - then, absl::Seconds(2));
+}
+
+TEST_F(ClientTest, TheLastWhoWaitsForTheImplicitSessionEndsItsOpening) {
+  CutOff();
+  EXPECT_FALSE(Lock(client_, "a", {.wait = absl::Seconds(2)}).ok());
+  const std::size_t sent = net_->sent.size();
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(net_->sent.size(), sent);
+  Heal();
+  EXPECT_TRUE(Lock(client_, "a", {.wait = absl::Seconds(2)}).ok());
+}
+
+TEST_F(ClientTest, ConcurrentFirstUsersShareTheOpening) {
+  Only<OpenSession>(Fate::kHold);
+  Caught<Guard> a;
+  Caught<Guard> b;
+  client_.mutex("a").Lock({}, a.Callback());
+  client_.mutex("b").Lock({}, b.Callback());
+  EXPECT_EQ(net_->held(), 1u);
+  net_->Release();
+  EXPECT_TRUE(a.here() && a->ok());
+  EXPECT_TRUE(b.here() && b->ok());
+}
+
+TEST_F(ClientTest, TheTimeThatOpeningTookCountsAsWaiting) {
+  const Guard held = Lock(rival_, "a");
+  Only<OpenSession>(Fate::kHold);
+  const absl::Duration start = world_.now();
+  Caught<Guard> waiting;
+  client_.mutex("a").Lock({.wait = absl::Seconds(5)}, waiting.Callback());
+  world_.RunFor(absl::Seconds(3));
+  net_->Release();
+  ASSERT_TRUE(world_.RunUntil([&] { return waiting.here(); }, absl::Seconds(3)));
+  EXPECT_EQ(world_.now() - start, absl::Seconds(5));
+  EXPECT_EQ(waiting->status().code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(waiting->status().message(), HasSubstr("within 5s"));
+}
+
+TEST_F(ClientTest, AGrantMayComeBeforeTheAnswerThatItIsQueued) {
+  Guard held = Lock(rival_, "a");
+  Session session = Open();
+  First<AcquireLock>(1, Fate::kHoldReply);
+  Caught<Guard> waiting;
+  session.mutex("a").Lock({}, waiting.Callback());
+  *held = LockGuard();
+  ASSERT_TRUE(waiting.here());
+  ASSERT_TRUE(waiting->ok()) << waiting->status();
+  net_->Release();
+  EXPECT_TRUE((*waiting)->Valid());
+  EXPECT_FALSE(IsFree(rival_, "a"));
+}
+
+// A destructor in a callback, of the last handles even, is as good as anywhere.
+TEST_F(ClientTest, HandlesMayGoInTheirOwnCallbacks) {
+  auto session = std::make_unique<Session>(Open());
+  Guard held = Lock(rival_, "a");
+  bool called = false;
+  session->mutex("a").Lock({}, [&](Guard guard) {
+    called = guard.ok();
+    session = nullptr;
+  });
+  *held = LockGuard();
+  EXPECT_TRUE(called);
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_TRUE(IsFree(rival_, "a"));
+}
+
+TEST_F(ClientTest, RepliesAndEventsAreAcknowledged) {
+  Session session = Open();
+  for (int i = 0; i < 10; ++i) {
+    Guard held = Lock(rival_, "a");
+    Caught<Guard> waiting;
+    session.mutex("a").Lock({}, waiting.Callback());
+    *held = LockGuard();
+    ASSERT_TRUE(waiting.here() && waiting->ok());
+  }
+  world_.RunFor(absl::Seconds(4));  // idle: the next renewal says the rest
+  const Command& last = net_->sent.back();
+  ASSERT_TRUE(Is<RenewSession>(last));
+  EXPECT_EQ(last.acknowledged_through, 20u);
+  EXPECT_GT(last.events_seen_through, 0u);
+  EXPECT_TRUE(machine_ != nullptr);
+}
+
+// A sequence that is stuck holds back the floor; what was said above it in a command that failed is
+// said again.
+TEST_F(ClientTest, AcknowledgementsAreRepeatedAfterAFailure) {
+  Session session = Open();
+  bool stuck = true;
+  bool lose = true;
+  net_->fate = [&](const Command& command) {
+    if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) {
+      if (acquire->name == "stuck" && stuck) return Fate::kHold;
+    }
+    return lose && !command.acknowledged.empty() ? Fate::kLoseRequest : Fate::kPass;
+  };
+  Caught<Guard> first;
+  session.mutex("stuck").Lock({}, first.Callback());  // sequence 1
+  const Guard second = Lock(session, "b");            // sequence 2
+  ASSERT_TRUE(second.ok());
+  Caught<Guard> third;
+  session.mutex("c").Lock({}, third.Callback());  // says 2, and is lost
+  EXPECT_THAT(net_->sent.back().acknowledged, ::testing::ElementsAre(2));
+  lose = false;
+  ASSERT_TRUE(world_.RunUntil([&] { return third.here(); }, absl::Seconds(1)));
+  EXPECT_EQ(net_->sent.back().sequence, 3u);
+  EXPECT_THAT(net_->sent.back().acknowledged, ::testing::ElementsAre(2));
+  EXPECT_EQ(net_->sent.back().acknowledged_through, 0u);
+  net_->Release();
+  EXPECT_TRUE(first.here());
+}
+
+TEST_F(ClientTest, BlockingFormsAreRefusedOnTheLoop) {
+  Session session = Open();
+  absl::Status refused;
+  node_.loop().Post([&] { refused = session.mutex("a").Lock().status(); });
+  world_.RunFor(absl::Milliseconds(1));
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  // Likewise where a local backend delivers an event.
+  Guard held = Lock(rival_, "a");
+  rival_.mutex("a").Lock({}, [&](Guard) { refused = rival_.mutex("b").TryLock().status(); });
+  refused = absl::OkStatus();
+  *held = LockGuard();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace tenure::client
