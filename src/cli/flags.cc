@@ -1,0 +1,251 @@
+#include "cli/flags.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "cli/exit_status.h"
+
+namespace tenure::cli {
+namespace {
+
+constexpr char kWaysToWriteDurations[] = "write a duration like 500ms, 30s, 1m or 1h";
+
+// An option that takes a duration. Its default is shown as people write it.
+CLI::Option* AddDuration(CLI::App* app, const std::string& flag, absl::Duration* value,
+                         const std::string& help) {
+  return app
+      ->add_option_function<std::string>(
+          flag,
+          [flag, value](const std::string& text) {
+            absl::Duration parsed;
+            if (!absl::ParseDuration(text, &parsed) || parsed < absl::ZeroDuration()) {
+              throw CLI::ValidationError(
+                  flag, absl::StrCat("'", text, "' is no duration: ", kWaysToWriteDurations));
+            }
+            *value = parsed;
+          },
+          help)
+      ->type_name("DURATION")
+      ->default_str(absl::FormatDuration(*value));
+}
+
+void AddEndpoints(CLI::App* app, std::string* endpoints) {
+  app->add_option(
+         "--endpoints", *endpoints,
+         absl::StrCat("Members to ask: host:port,host:port,... (or TENURE_ENDPOINTS; else ",
+                      kDefaultEndpoint, ")"))
+      ->type_name("LIST");
+}
+
+std::string OneLine(absl::string_view text) {
+  return absl::StrReplaceAll(absl::StripSuffix(text, "\n"), {{"\n", "; "}});
+}
+
+Ending Usage(absl::string_view subcommand, absl::string_view text) {
+  return {kExitUsage,
+          absl::StrCat("tenure", subcommand.empty() ? "" : " ", subcommand, ": ", OneLine(text))};
+}
+
+// The port of host:port, or nothing.
+absl::string_view PortOf(absl::string_view address) {
+  const size_t colon = address.rfind(':');
+  return colon == absl::string_view::npos ? absl::string_view() : address.substr(colon + 1);
+}
+
+Invocation CheckServe(ServeFlags flags, bool has_data) {
+  if (has_data) {
+    return Usage("serve", "--data: this build keeps members in memory only; leave --data out");
+  }
+  if (flags.cluster.empty()) {
+    if (flags.id.empty()) flags.id = "n1";
+    flags.development = true;
+    flags.assert_new = true;
+    std::string address = kDefaultEndpoint;
+    if (!flags.listen.empty()) {
+      const absl::string_view port = PortOf(flags.listen);
+      if (port.empty()) {
+        return Usage("serve", absl::StrCat("--listen: '", flags.listen, "' is not host:port"));
+      }
+      const bool any =
+          absl::StartsWith(flags.listen, "0.0.0.0:") || absl::StartsWith(flags.listen, "[::]:");
+      address = any ? absl::StrCat("127.0.0.1:", port) : flags.listen;
+    }
+    flags.cluster = absl::StrCat(flags.id, "=", address);
+  } else if (flags.id.empty()) {
+    return Usage("serve",
+                 absl::StrCat("--cluster needs --id: which of ", flags.cluster, " is this one?"));
+  }
+  if (flags.election_timeout < absl::Milliseconds(10)) {
+    return Usage("serve", "--election-timeout: 10ms is the least that a network keeps up with");
+  }
+  if (flags.ttl_max < absl::Seconds(1)) {
+    return Usage("serve", "--ttl-max: leases last one second at least");
+  }
+  return flags;
+}
+
+Invocation CheckLock(LockFlags flags, bool shared, const std::string& permits, bool try_once,
+                     std::vector<std::string> command) {
+  if (shared) return Usage("lock", "--shared: shared locks are not built yet; leave --shared out");
+  if (!permits.empty()) {
+    return Usage("lock", "--permits: semaphores are not built yet; leave --permits out");
+  }
+  if (try_once) flags.wait = absl::ZeroDuration();
+  if (flags.ttl < absl::Seconds(1)) {
+    return Usage("lock", absl::StrCat("--ttl: ", absl::FormatDuration(flags.ttl),
+                                      " is too short; leases last one second at least"));
+  }
+  if (flags.ttl == absl::InfiniteDuration()) {
+    return Usage("lock", "--ttl: a lease has an end; 60s is the most that a cluster grants");
+  }
+  if (flags.name.empty()) return Usage("lock", "the lock's NAME is empty; give it one");
+  if (command.empty()) {
+    return Usage("lock",
+                 absl::StrCat("no COMMAND: write `tenure lock ", flags.name, " -- COMMAND...`"));
+  }
+  flags.command = std::move(command);
+  return flags;
+}
+
+}  // namespace
+
+Invocation ParseArguments(const std::vector<std::string>& arguments,
+                          const std::string& environment_endpoints) {
+  // COMMAND is nobody's to interpret: CLI11 would split its `[a,b]`.
+  const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+  std::vector<std::string> own(arguments.begin(), dashes);
+  std::vector<std::string> command;
+  if (dashes != arguments.end()) command.assign(dashes + 1, arguments.end());
+
+  CLI::App app("Locks agreed by a cluster of its own. `tenure COMMAND --help` says more.",
+               "tenure");
+  app.require_subcommand(0, 1);
+  std::string endpoints;
+
+  ServeFlags serve_flags;
+  std::string data;
+  CLI::App* serve = app.add_subcommand(
+      "serve", "Run a member. Without --cluster: one member in memory on 127.0.0.1:7400");
+  serve->add_option("--id", serve_flags.id, "This member's name, one of those in --cluster")
+      ->type_name("NAME");
+  serve
+      ->add_option("--cluster", serve_flags.cluster,
+                   "All members, alike on each: n1=host:port,n2=host:port,n3=host:port")
+      ->type_name("LIST");
+  serve->add_flag(
+      "--new", serve_flags.assert_new,
+      "Assert that no holder of a lock of an earlier cluster still lives; without it, on "
+      "every member, a new cluster grants nothing for the longest TTL");
+  serve
+      ->add_option("--listen", serve_flags.listen,
+                   "What to bind, if not this member's address in --cluster")
+      ->type_name("ADDR");
+  CLI::Option* data_option =
+      serve->add_option("--data", data, "Where to keep what must survive (not built yet)")
+          ->type_name("DIR");
+  AddDuration(serve, "--election-timeout", &serve_flags.election_timeout,
+              "A leader is missed after this to twice this; alike on every member");
+  AddDuration(serve, "--ttl-max", &serve_flags.ttl_max,
+              "The longest lease granted; fixed when the cluster first starts");
+
+  LockFlags lock_flags;
+  bool try_once = false;
+  bool shared = false;
+  std::string permits;
+  CLI::App* lock = app.add_subcommand(
+      "lock", "Run COMMAND while holding a lock: tenure lock NAME [flags] -- COMMAND...");
+  lock->add_option("NAME", lock_flags.name, "The lock's name")->required();
+  CLI::Option* wait_option =
+      AddDuration(lock, "--wait", &lock_flags.wait, "How long to wait for the lock; inf: for ever");
+  lock->add_flag("--try", try_once, "Do not wait")->excludes(wait_option);
+  lock->add_flag("--shared", shared, "Hold it together with others (not built yet)");
+  lock->add_option("--permits", permits, "Hold K of N permits (not built yet)")->type_name("K/N");
+  AddDuration(lock, "--ttl", &lock_flags.ttl,
+              "The lease: how long a holder that vanished keeps others waiting; from 1s");
+  AddDuration(
+      lock, "--grace", &lock_flags.grace,
+      "When the lease is being lost, COMMAND gets SIGTERM that long before SIGKILL; a quarter "
+      "of the TTL at most");
+  lock->add_option("--value", lock_flags.value, "Shown to whoever inspects the lock")
+      ->type_name("TEXT");
+  AddEndpoints(lock, &endpoints);
+  lock->footer(
+      "COMMAND finds its fencing token in TENURE_FENCING_TOKEN and the lock's name in "
+      "TENURE_NAME.\n"
+      "Exit status: COMMAND's own (128+n if signal n ended it; 126, 127 if it cannot be run or "
+      "found),\n64 usage, 69 no cluster answers, 75 not acquired in time, 76 lost while running.");
+
+  StatusFlags status_flags;
+  CLI::App* status =
+      app.add_subcommand("status", "The cluster: members, leader, term, revision, sessions, locks");
+  status->add_flag("--json", status_flags.json, "One JSON object");
+  AddDuration(status, "--timeout", &status_flags.timeout, "How long to wait for an answer");
+  AddEndpoints(status, &endpoints);
+
+  InspectFlags inspect_flags;
+  CLI::App* inspect = app.add_subcommand("inspect", "Look at locks and sessions");
+  inspect->require_subcommand(0, 1);
+  inspect->fallthrough();
+  inspect->add_flag("--json", inspect_flags.json, "One JSON object");
+  AddDuration(inspect, "--timeout", &inspect_flags.timeout, "How long to wait for an answer");
+  AddEndpoints(inspect, &endpoints);
+  CLI::App* inspect_locks =
+      inspect->add_subcommand("locks", "All locks that are held or waited for")->fallthrough();
+  CLI::App* inspect_lock =
+      inspect->add_subcommand("lock", "One lock: who holds it, who waits")->fallthrough();
+  inspect_lock->add_option("NAME", inspect_flags.name, "The lock's name")->required();
+  inspect->add_subcommand("sessions", "All sessions")->fallthrough();
+
+  std::string used;
+  try {
+    // CLI11 takes them from the back.
+    std::reverse(own.begin(), own.end());
+    app.parse(std::move(own));
+  } catch (const CLI::CallForHelp&) {
+    return Ending{kExitOk, app.help()};
+  } catch (const CLI::ParseError& error) {
+    for (CLI::App* subcommand : app.get_subcommands()) used = subcommand->get_name();
+    std::string hint = absl::StrCat("; see `tenure ", used, used.empty() ? "" : " ", "--help`");
+    return Usage(used, absl::StrCat(OneLine(error.what()), hint));
+  }
+  if (app.get_subcommands().empty()) {
+    return Usage("", "which subcommand? serve, lock, status or inspect; see `tenure --help`");
+  }
+  CLI::App* chosen = app.get_subcommands().front();
+  used = chosen->get_name();
+  if (chosen != lock && dashes != arguments.end()) {
+    return Usage(used, absl::StrCat("takes no COMMAND: leave out what follows `--`"));
+  }
+  if (endpoints.empty()) endpoints = environment_endpoints;
+  if (endpoints.empty()) endpoints = kDefaultEndpoint;
+  endpoints = std::string(absl::StripPrefix(endpoints, "tenure://"));
+
+  if (chosen == serve) return CheckServe(std::move(serve_flags), data_option->count() > 0);
+  if (chosen == lock) {
+    lock_flags.endpoints = endpoints;
+    return CheckLock(std::move(lock_flags), shared, permits, try_once, std::move(command));
+  }
+  if (chosen == status) {
+    status_flags.endpoints = endpoints;
+    return status_flags;
+  }
+  if (inspect->get_subcommands().empty()) {
+    return Usage("inspect", "what? locks, lock NAME or sessions");
+  }
+  inspect_flags.endpoints = endpoints;
+  CLI::App* what = inspect->get_subcommands().front();
+  inspect_flags.what = what == inspect_locks  ? InspectFlags::What::kLocks
+                       : what == inspect_lock ? InspectFlags::What::kLock
+                                              : InspectFlags::What::kSessions;
+  return inspect_flags;
+}
+
+}  // namespace tenure::cli

@@ -1,0 +1,66 @@
+// What the command line says. Parsing touches nothing outside: no clock, no network, no output.
+#ifndef CLI_FLAGS_H_
+#define CLI_FLAGS_H_
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace tenure::cli {
+
+inline constexpr char kDefaultEndpoint[] = "127.0.0.1:7400";
+
+struct ServeFlags {
+  std::string id;
+  std::string cluster;
+  std::string listen;
+  bool assert_new = false;
+  // No cluster was configured: one member, for development.
+  bool development = false;
+  absl::Duration election_timeout = absl::Milliseconds(300);  // the least; the most is twice that
+  absl::Duration ttl_max = absl::Seconds(60);
+};
+
+struct LockFlags {
+  std::string endpoints;
+  std::string name;
+  absl::Duration wait = absl::Seconds(30);  // zero: try once
+  absl::Duration ttl = absl::Seconds(10);
+  absl::Duration grace = absl::Seconds(5);
+  std::string value;
+  std::vector<std::string> command;
+};
+
+struct StatusFlags {
+  std::string endpoints;
+  bool json = false;
+  absl::Duration timeout = absl::Seconds(5);
+};
+
+struct InspectFlags {
+  enum class What { kLocks, kLock, kSessions };
+  What what = What::kLocks;
+  std::string name;  // of kLock
+  std::string endpoints;
+  bool json = false;
+  absl::Duration timeout = absl::Seconds(5);
+};
+
+// There is nothing to do but to print `text`, to standard output if `status` is 0, and to end.
+struct Ending {
+  int status = 0;
+  std::string text;
+};
+
+using Invocation = std::variant<Ending, ServeFlags, LockFlags, StatusFlags, InspectFlags>;
+
+// `arguments` without the program's own name; `environment_endpoints` is what TENURE_ENDPOINTS
+// says.
+Invocation ParseArguments(const std::vector<std::string>& arguments,
+                          const std::string& environment_endpoints);
+
+}  // namespace tenure::cli
+
+#endif  // CLI_FLAGS_H_

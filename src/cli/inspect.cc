@@ -1,0 +1,148 @@
+#include "cli/inspect.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cli/connection.h"
+#include "cli/exit_status.h"
+#include "cli/json.h"
+#include "cli/table.h"
+#include "tenure/coordinator.h"
+#include "tenure/loop.h"
+#include "tenure/mutex.h"
+
+namespace tenure::cli {
+namespace {
+
+std::string Seconds(std::int64_t ns) {
+  return absl::StrFormat("%.1f s", static_cast<double>(ns) / 1e9);
+}
+
+std::string LockTable(const std::vector<LockDescription>& locks) {
+  std::vector<std::vector<std::string>> rows = {
+      {"LOCK", "HELD BY", "SESSION", "TOKEN", "FOR", "WAITING", "VALUE"}};
+  for (const LockDescription& lock : locks) {
+    const bool held = lock.holder.session != 0;
+    rows.push_back({lock.name, held ? lock.holder.label : "nobody",
+                    held ? absl::StrCat(lock.holder.session) : "-",
+                    held ? absl::StrCat(lock.holder.token) : "-",
+                    held ? Seconds(lock.holder.held_ns) : "-", absl::StrCat(lock.waiting),
+                    lock.holder.value});
+  }
+  return Table(rows);
+}
+
+std::string WaiterTable(const LockDescription& lock) {
+  std::vector<std::vector<std::string>> rows = {{"WAITING", "SESSION", "FOR"}};
+  for (const LockWaiter& waiter : lock.waiters) {
+    rows.push_back({waiter.label, absl::StrCat(waiter.session), Seconds(waiter.waited_ns)});
+  }
+  std::string text = absl::StrCat("\n", Table(rows));
+  if (lock.waiting > lock.waiters.size()) {
+    absl::StrAppend(&text, "and ", lock.waiting - lock.waiters.size(), " more\n");
+  }
+  return text;
+}
+
+std::string SessionTable(const std::vector<SessionDescription>& sessions) {
+  std::vector<std::vector<std::string>> rows = {
+      {"SESSION", "OWNER", "TTL", "EXPIRES IN", "LOCKS", "WAITS"}};
+  for (const SessionDescription& session : sessions) {
+    rows.push_back({absl::StrCat(session.session), session.label, Seconds(session.ttl_ns),
+                    Seconds(session.expires_in_ns), absl::StrCat(session.locks),
+                    absl::StrCat(session.waits)});
+  }
+  return Table(rows);
+}
+
+class Inspection {
+ public:
+  Inspection(Coordinator coordinator, const InspectFlags& flags)
+      : coordinator_(std::move(coordinator)), flags_(flags) {}
+
+  absl::StatusOr<std::string> Text() {
+    switch (flags_.what) {
+      case InspectFlags::What::kLocks: {
+        absl::StatusOr<std::vector<LockDescription>> locks = Locks();
+        if (!locks.ok()) return locks.status();
+        return flags_.json ? LocksJson(*locks) + "\n" : LockTable(*locks);
+      }
+      case InspectFlags::What::kLock: {
+        absl::StatusOr<LockDescription> lock = Lock();
+        if (!lock.ok()) return lock.status();
+        lock->name = flags_.name;
+        if (flags_.json) return LockJson(*lock) + "\n";
+        return LockTable({*lock}) + (lock->waiting > 0 ? WaiterTable(*lock) : "");
+      }
+      case InspectFlags::What::kSessions: {
+        absl::StatusOr<std::vector<SessionDescription>> sessions = Sessions();
+        if (!sessions.ok()) return sessions.status();
+        return flags_.json ? SessionsJson(*sessions) + "\n" : SessionTable(*sessions);
+      }
+    }
+    return absl::InternalError("no such thing to inspect");
+  }
+
+ private:
+  // The timeout is for all pages together.
+  absl::Duration Left() const {
+    const absl::Duration over = absl::Nanoseconds(ReadMonotonicClocks().HolderElapsedNs(started_));
+    return std::max(flags_.timeout - over, absl::Milliseconds(1));
+  }
+
+  absl::StatusOr<std::vector<LockDescription>> Locks() {
+    std::vector<LockDescription> all;
+    while (true) {
+      absl::StatusOr<LockList> page =
+          coordinator_.ListLocks(all.empty() ? "" : all.back().name, 1000, Left());
+      if (!page.ok()) return page.status();
+      std::move(page->locks.begin(), page->locks.end(), std::back_inserter(all));
+      if (!page->more) return all;
+    }
+  }
+
+  absl::StatusOr<LockDescription> Lock() { return coordinator_.mutex(flags_.name).Inspect(Left()); }
+
+  absl::StatusOr<std::vector<SessionDescription>> Sessions() {
+    std::vector<SessionDescription> all;
+    while (true) {
+      absl::StatusOr<SessionList> page =
+          coordinator_.ListSessions(all.empty() ? 0 : all.back().session, 1000, Left());
+      if (!page.ok()) return page.status();
+      std::move(page->sessions.begin(), page->sessions.end(), std::back_inserter(all));
+      if (!page->more) return all;
+    }
+  }
+
+  Coordinator coordinator_;
+  const InspectFlags& flags_;
+  Instant started_ = ReadMonotonicClocks();
+};
+
+}  // namespace
+
+int RunInspect(const InspectFlags& flags) {
+  absl::StatusOr<Coordinator> coordinator = ConnectTo(flags.endpoints);
+  if (!coordinator.ok()) {
+    Complain("inspect", coordinator.status().message());
+    return ExitStatusFor(coordinator.status());
+  }
+  const absl::StatusOr<std::string> text = Inspection(*std::move(coordinator), flags).Text();
+  if (!text.ok()) {
+    Complain("inspect", text.status().message());
+    return text.status().code() == absl::StatusCode::kInvalidArgument ? kExitUsage
+                                                                      : kExitUnavailable;
+  }
+  std::fputs(text->c_str(), stdout);
+  return kExitOk;
+}
+
+}  // namespace tenure::cli

@@ -1,0 +1,93 @@
+#include "cli/json.h"
+
+#include <cstdint>
+
+#include "absl/strings/str_format.h"
+#include "nlohmann/json.hpp"
+
+namespace tenure::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double Seconds(std::int64_t ns) { return static_cast<double>(ns) / 1e9; }
+
+// Names and values are bytes; what is not UTF-8 in them is shown as U+FFFD.
+std::string Text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json HolderObject(const LockHolder& holder) {
+  return {{"session", holder.session},
+          {"token", holder.token},
+          {"label", holder.label},
+          {"value", holder.value},
+          {"held_seconds", Seconds(holder.held_ns)}};
+}
+
+Json LockObject(const LockDescription& lock) {
+  Json waiters = Json::array();
+  for (const LockWaiter& waiter : lock.waiters) {
+    waiters.push_back({{"session", waiter.session},
+                       {"label", waiter.label},
+                       {"waited_seconds", Seconds(waiter.waited_ns)}});
+  }
+  return {{"name", lock.name},
+          {"held", lock.holder.session != 0},
+          {"holder", lock.holder.session != 0 ? HolderObject(lock.holder) : Json(nullptr)},
+          {"waiting", lock.waiting},
+          {"waiters", std::move(waiters)}};
+}
+
+}  // namespace
+
+std::string StatusJson(const ClusterStatus& status) {
+  Json members = Json::array();
+  for (const MemberStatus& member : status.members) {
+    members.push_back({{"id", member.id.name},
+                       {"address", member.address},
+                       {"role", member.role},
+                       {"reachable", member.reachable},
+                       {"applied", member.applied},
+                       {"incarnation", absl::StrFormat("%016x", member.id.incarnation)}});
+  }
+  return Text({{"leader", status.leader.name},
+               {"term", status.term},
+               {"revision", status.revision},
+               {"members", std::move(members)},
+               {"sessions", status.sessions},
+               {"locks", status.locks},
+               {"cluster", status.cluster.empty() ? "" : status.cluster.ToString()},
+               {"answered_by", status.answered_by.name},
+               {"commit", status.commit},
+               {"applied", status.applied},
+               {"log_bytes", status.log_bytes},
+               {"cluster_time_seconds", Seconds(status.cluster_time_ns)},
+               {"held_back_seconds", Seconds(status.held_back_ns)},
+               {"state_hash", absl::StrFormat("%016x", status.state_hash)},
+               {"may_stop_one", status.may_stop_one},
+               {"message", status.message}});
+}
+
+std::string LocksJson(const std::vector<LockDescription>& locks) {
+  Json list = Json::array();
+  for (const LockDescription& lock : locks) list.push_back(LockObject(lock));
+  return Text({{"locks", std::move(list)}});
+}
+
+std::string LockJson(const LockDescription& lock) { return Text(LockObject(lock)); }
+
+std::string SessionsJson(const std::vector<SessionDescription>& sessions) {
+  Json list = Json::array();
+  for (const SessionDescription& session : sessions) {
+    list.push_back({{"session", session.session},
+                    {"label", session.label},
+                    {"ttl_seconds", Seconds(session.ttl_ns)},
+                    {"expires_in_seconds", Seconds(session.expires_in_ns)},
+                    {"locks", session.locks},
+                    {"waits", session.waits}});
+  }
+  return Text({{"sessions", std::move(list)}});
+}
+
+}  // namespace tenure::cli

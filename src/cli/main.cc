@@ -1,0 +1,41 @@
+// The `tenure` program: which subcommand, and its exit status.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cli/connection.h"
+#include "cli/exit_status.h"
+#include "cli/flags.h"
+#include "cli/inspect.h"
+#include "cli/lock.h"
+#include "cli/serve.h"
+#include "cli/status.h"
+
+namespace tenure::cli {
+namespace {
+
+struct Dispatch {
+  int operator()(const Ending& ending) const {
+    std::FILE* out = ending.status == kExitOk ? stdout : stderr;
+    std::fputs(ending.text.c_str(), out);
+    if (ending.text.empty() || ending.text.back() != '\n') std::fputc('\n', out);
+    return ending.status;
+  }
+  int operator()(const ServeFlags& flags) const { return RunServe(flags); }
+  int operator()(const LockFlags& flags) const { return RunLock(flags); }
+  int operator()(const StatusFlags& flags) const { return RunStatus(flags); }
+  int operator()(const InspectFlags& flags) const { return RunInspect(flags); }
+};
+
+}  // namespace
+}  // namespace tenure::cli
+
+int main(int argc, char** argv) {
+  const char* endpoints = std::getenv("TENURE_ENDPOINTS");
+  tenure::cli::QuietLibraries();
+  return std::visit(
+      tenure::cli::Dispatch(),
+      tenure::cli::ParseArguments({argv + 1, argv + argc}, endpoints == nullptr ? "" : endpoints));
+}

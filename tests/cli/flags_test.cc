@@ -1,0 +1,121 @@
+// What the command line says, and what is wrong with it in one line.
+#include "cli/flags.h"
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cli/exit_status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace tenure::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Invocation Parse(const std::vector<std::string>& arguments, const std::string& environment = "") {
+  return ParseArguments(arguments, environment);
+}
+
+// The complaint, if it is one: a single line, status 64.
+std::string Complaint(const std::vector<std::string>& arguments) {
+  const Invocation invocation = Parse(arguments);
+  const Ending* ending = std::get_if<Ending>(&invocation);
+  if (ending == nullptr) return "(accepted)";
+  EXPECT_EQ(ending->status, kExitUsage) << ending->text;
+  EXPECT_THAT(ending->text, Not(HasSubstr("\n")));
+  return ending->text;
+}
+
+TEST(Flags, LockTakesWhatFollowsTheDashesAsItIs) {
+  const Invocation invocation = Parse({"lock", "a,b", "--wait=500ms", "--ttl=1m", "--value=[x]",
+                                       "--", "sh", "-c", "[a,b]", "--", "--wait=1s", ""});
+  const LockFlags& flags = std::get<LockFlags>(invocation);
+  EXPECT_EQ(flags.name, "a,b");
+  EXPECT_EQ(flags.wait, absl::Milliseconds(500));
+  EXPECT_EQ(flags.ttl, absl::Minutes(1));
+  EXPECT_EQ(flags.grace, absl::Seconds(5));
+  EXPECT_EQ(flags.value, "[x]");
+  EXPECT_EQ(flags.endpoints, "127.0.0.1:7400");
+  EXPECT_THAT(flags.command, ElementsAre("sh", "-c", "[a,b]", "--", "--wait=1s", ""));
+}
+
+TEST(Flags, LockNamesMayLookLikeLists) {
+  EXPECT_EQ(std::get<LockFlags>(Parse({"lock", "[a,b]", "--", "true"})).name, "[a,b]");
+}
+
+TEST(Flags, DefaultsAreTheDesigns) {
+  const LockFlags lock = std::get<LockFlags>(Parse({"lock", "x", "--", "true"}));
+  EXPECT_EQ(lock.wait, absl::Seconds(30));
+  EXPECT_EQ(lock.ttl, absl::Seconds(10));
+  EXPECT_EQ(std::get<StatusFlags>(Parse({"status"})).timeout, absl::Seconds(5));
+  const ServeFlags serve = std::get<ServeFlags>(Parse({"serve"}));
+  EXPECT_EQ(serve.id, "n1");
+  EXPECT_EQ(serve.cluster, "n1=127.0.0.1:7400");
+  EXPECT_TRUE(serve.assert_new);
+  EXPECT_TRUE(serve.development);
+}
+
+TEST(Flags, ServeWithAClusterIsNotNewUnlessItSaysSo) {
+  const ServeFlags flags = std::get<ServeFlags>(
+      Parse({"serve", "--id=n2", "--cluster=n1=a:1,n2=b:2", "--listen=0.0.0.0:2"}));
+  EXPECT_FALSE(flags.assert_new);
+  EXPECT_FALSE(flags.development);
+  EXPECT_EQ(flags.cluster, "n1=a:1,n2=b:2");
+  EXPECT_EQ(flags.listen, "0.0.0.0:2");
+}
+
+TEST(Flags, EndpointsComeFromTheFlagThenTheEnvironment) {
+  EXPECT_EQ(std::get<StatusFlags>(Parse({"status"}, "e:1,e:2")).endpoints, "e:1,e:2");
+  EXPECT_EQ(std::get<StatusFlags>(Parse({"status", "--endpoints=f:1"}, "e:1")).endpoints, "f:1");
+  EXPECT_EQ(std::get<StatusFlags>(Parse({"status"}, "tenure://e:1")).endpoints, "e:1");
+}
+
+TEST(Flags, InspectKnowsWhatIsThereNow) {
+  EXPECT_EQ(std::get<InspectFlags>(Parse({"inspect", "locks"})).what, InspectFlags::What::kLocks);
+  const InspectFlags lock =
+      std::get<InspectFlags>(Parse({"inspect", "lock", "a", "--json", "--timeout=1s"}));
+  EXPECT_EQ(lock.what, InspectFlags::What::kLock);
+  EXPECT_EQ(lock.name, "a");
+  EXPECT_TRUE(lock.json);
+  EXPECT_EQ(lock.timeout, absl::Seconds(1));
+  EXPECT_EQ(std::get<InspectFlags>(Parse({"inspect", "sessions"})).what,
+            InspectFlags::What::kSessions);
+  EXPECT_THAT(Complaint({"inspect", "elections"}), HasSubstr("elections"));
+  Complaint({"inspect"});
+}
+
+TEST(Flags, WhatCannotWorkIsOneLineThatSaysWhatToDo) {
+  EXPECT_THAT(Complaint({}), HasSubstr("serve, lock, status or inspect"));
+  EXPECT_THAT(Complaint({"frobnicate"}), HasSubstr("frobnicate"));
+  EXPECT_THAT(Complaint({"serve", "--colour=red"}), HasSubstr("--colour"));
+  EXPECT_THAT(Complaint({"serve", "--cluster=n1=a:1"}), HasSubstr("--id"));
+  EXPECT_THAT(Complaint({"serve", "--data=/tmp/x"}), HasSubstr("--data"));
+  EXPECT_THAT(Complaint({"lock", "x"}), HasSubstr("-- COMMAND"));
+  EXPECT_THAT(Complaint({"lock", "x", "--"}), HasSubstr("-- COMMAND"));
+  EXPECT_THAT(Complaint({"lock", "--", "true"}), HasSubstr("NAME"));
+  EXPECT_THAT(Complaint({"lock", "x", "true"}), HasSubstr("true"));
+  EXPECT_THAT(Complaint({"lock", "x", "--shared", "--", "true"}), HasSubstr("--shared"));
+  EXPECT_THAT(Complaint({"lock", "x", "--permits=1/2", "--", "true"}), HasSubstr("--permits"));
+  EXPECT_THAT(Complaint({"lock", "x", "--ttl=999ms", "--", "true"}), HasSubstr("one second"));
+  EXPECT_THAT(Complaint({"lock", "x", "--wait=30", "--", "true"}), HasSubstr("500ms, 30s"));
+  EXPECT_THAT(Complaint({"lock", "x", "--wait=-1s", "--", "true"}), HasSubstr("'-1s'"));
+  EXPECT_THAT(Complaint({"lock", "x", "--try", "--wait=1s", "--", "true"}), HasSubstr("--wait"));
+  EXPECT_THAT(Complaint({"status", "--", "x"}), HasSubstr("no COMMAND"));
+}
+
+TEST(Flags, HelpIsNoError) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--help"}, {"lock", "--help"}, {"inspect", "lock", "--help"}}) {
+    const Ending ending = std::get<Ending>(Parse(arguments));
+    EXPECT_EQ(ending.status, 0);
+    EXPECT_THAT(ending.text, HasSubstr("--help"));
+  }
+  EXPECT_THAT(std::get<Ending>(Parse({"lock", "--help"})).text, HasSubstr("TENURE_FENCING_TOKEN"));
+}
+
+}  // namespace
+}  // namespace tenure::cli

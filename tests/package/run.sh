@@ -1,0 +1,91 @@
+#!/bin/bash
+# Installs a build into an empty directory, and builds and runs programs that know nothing of Tenure but
+# what was installed: through find_package, once with tenure::tenure alone and once with all parts, and
+# through pkg-config. The program with tenure::tenure alone must not need gRPC.
+#
+#   tests/package/run.sh [BUILD_DIR]        default: build/release
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+build=${1:-$here/../../build/release}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+fail() { echo "FAILED: $*"; exit 1; }
+quietly() {
+  "$@" >"$scratch/log" 2>&1 || { cat "$scratch/log"; fail "$*"; }
+}
+setting() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
+# An honest consumer has neither our flags nor our include directories; ccache, mold and the compiler are
+# the machine's.
+compiler=$(setting CMAKE_CXX_COMPILER)
+grpc=$(setting TENURE_BUILD_GRPC)
+launcher=$(command -v ccache || true)
+fast_link=$(! command -v mold >/dev/null || echo -fuse-ld=mold)
+
+# Installed, then moved: nothing in it may remember where it was built or first installed.
+quietly cmake --install "$build" --prefix "$scratch/first"
+mkdir "$scratch/else where"
+mv "$scratch/first" "$scratch/else where/tenure"
+prefix="$scratch/else where/tenure"
+config=$(find "$prefix" -name tenureConfig.cmake)
+[ -n "$config" ] || fail "no tenureConfig.cmake was installed"
+libdir=$(cd "$(dirname "$config")/../.." && pwd)
+if grep -rnE "$(cd "$build" && pwd)|$(cd "$here/../.." && pwd)|$scratch/first" "$libdir/cmake" "$libdir/pkgconfig"; then
+  fail "the installed package names directories of its build"
+fi
+if find "$prefix/include" -name '*.pb.h' | grep .; then
+  fail "generated headers were installed: the schema is internal"
+fi
+
+no_grpc() {
+  if ldd "$1" | grep -iE 'libgrpc|libgpr|sqlite|libssl'; then
+    fail "$1 links what tenure::tenure alone must not need"
+  fi
+  readelf -d "$1" | grep -q NEEDED || fail "$1: readelf finds no dynamic section"
+}
+
+consume() {  # name, extra cmake arguments...
+  local name=$1
+  shift
+  quietly cmake -S "$here/consumer" -B "$scratch/$name" -G Ninja "-DCMAKE_PREFIX_PATH=$prefix" \
+    "-DCMAKE_CXX_COMPILER=$compiler" "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher" \
+    "-DCMAKE_EXE_LINKER_FLAGS=$fast_link" "$@"
+  quietly cmake --build "$scratch/$name"
+}
+
+echo "find_package, tenure::tenure alone"
+# As on a machine that has no gRPC.
+consume core -DCONSUMER_PART=tenure -DCMAKE_DISABLE_FIND_PACKAGE_gRPC=ON
+"$scratch/core/core"
+no_grpc "$scratch/core/core"
+
+if [ "$grpc" = ON ]; then
+  echo "find_package, all parts"
+  consume all -DCONSUMER_PART=all
+  "$scratch/all/everything"
+  # Asked for by name, a part whose dependency is missing is refused, in words.
+  if cmake -S "$here/consumer" -B "$scratch/refused" -G Ninja "-DCMAKE_PREFIX_PATH=$prefix" \
+      "-DCMAKE_CXX_COMPILER=$compiler" -DCONSUMER_PART=all -DCMAKE_DISABLE_FIND_PACKAGE_gRPC=ON \
+      >"$scratch/log" 2>&1; then
+    fail "component all was found without gRPC"
+  fi
+  grep -q "gRPC, not found" <(tr -s ' \n' '  ' <"$scratch/log") || { cat "$scratch/log"; fail "the refusal does not name gRPC"; }
+fi
+
+echo "pkg-config"
+export PKG_CONFIG_PATH=$libdir/pkgconfig
+compile() {  # package, source, program
+  local flags
+  # pkg-config escapes the space in the path for a shell.
+  flags=$(pkg-config --cflags --libs "$1")
+  quietly sh -c "$launcher '$compiler' -std=c++20 -c '$here/consumer/$2' $(pkg-config --cflags "$1") -o '$scratch/$3.o'"
+  quietly sh -c "'$compiler' $fast_link '$scratch/$3.o' $flags -o '$scratch/$3'"
+}
+compile tenure core.cc pkg_core
+"$scratch/pkg_core"
+no_grpc "$scratch/pkg_core"
+if [ "$grpc" = ON ]; then
+  compile tenure-all all.cc pkg_all
+  "$scratch/pkg_all"
+fi
+echo "The installed package works"
