@@ -40,6 +40,10 @@ struct CoordinatorOptions {
 // that wait own nothing: a wait whose handles are all gone ends with an error (kFailedPrecondition
 // or kCancelled).
 //
+// Callbacks run on the backend's Loop: on its own thread, or on a thread that waits in a blocking
+// call of the same connection, which the Loop may borrow meanwhile. So neither block in a callback,
+// nor hold a lock during a blocking call that a callback takes.
+//
 // In a child of fork() they do nothing, also when they are destroyed, and answer
 // kFailedPrecondition.
 class Coordinator {

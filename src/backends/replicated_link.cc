@@ -110,7 +110,8 @@ void ReplicatedEngine::QueueRequest(ClientRequest request) {
   outgoing_.push_back(std::move(request));
   if (flush_deferred_) return;
   flush_deferred_ = true;
-  loop_->Defer([self = shared_from_this()] { self->Flush(); });
+  // Not deferred to the turn's end: there the link itself flushes, what it was given before.
+  loop_->Post([self = shared_from_this()] { self->Flush(); });
 }
 
 void ReplicatedEngine::Flush() {
