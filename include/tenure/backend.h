@@ -45,9 +45,9 @@ class Backend {
   // uncertain. The machine's own verdicts, also refusals, are Replies.
   virtual void Call(Command command, CallOptions options, Done done) = 0;
 
-  // The same without a callback, for a backend whose machine is in this process: true if `reply` has
-  // the machine's answer. Events that the command causes may be delivered inside. False, with nothing
-  // done, where only Call can answer.
+  // The same without a callback, for a backend whose machine is in this process: true if `reply`
+  // has the machine's answer. Events that the command causes may be delivered inside. False, with
+  // nothing done, where only Call can answer.
   virtual bool CallInPlace(const Command& /*command*/, Reply* /*reply*/) { return false; }
 
   // Delivers the events of `session` later than `after`, now and from now on, over fail-overs,

@@ -189,6 +189,8 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   status->add_flag("--json", status_flags.json, "One JSON object");
   AddDuration(status, "--timeout", &status_flags.timeout, "How long to wait for an answer");
   AddEndpoints(status, &endpoints);
+  status->footer(
+      "Of several members the leader's word is taken; one that is asked alone tells what it sees.");
 
   InspectFlags inspect_flags;
   CLI::App* inspect = app.add_subcommand("inspect", "Look at locks and sessions");

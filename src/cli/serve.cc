@@ -22,10 +22,10 @@
 namespace tenure::cli {
 namespace {
 
-void Log(absl::string_view id, absl::string_view line) {
+void Log(absl::string_view line) {
   const absl::Time now = absl::Now();  // wall-clock: for the people who read the log
   const std::string when = absl::FormatTime("%Y-%m-%d %H:%M:%E3S", now, absl::LocalTimeZone());
-  const std::string text = absl::StrCat(when, " ", id, " ", line, "\n");
+  const std::string text = absl::StrCat(when, " ", line, "\n");
   // In one write, so that lines of several members in one file stay whole.
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
@@ -53,7 +53,7 @@ int RunServe(const ServeFlags& flags) {
   options.election_timeout_min = flags.election_timeout;
   options.election_timeout_max = flags.election_timeout * 2;
   options.heartbeat_interval = flags.election_timeout / 3;
-  options.log = [id = flags.id](absl::string_view line) { Log(id, line); };
+  options.log = Log;  // each line begins with the member's name
   options.on_stopped = stopped.callback();
   absl::StatusOr<std::unique_ptr<Member>> member = StartMember(std::move(options));
   if (!member.ok()) {
@@ -67,7 +67,7 @@ int RunServe(const ServeFlags& flags) {
     pollfd ready[] = {{signals.descriptor(), POLLIN, 0}, {stopped.descriptor(), POLLIN, 0}};
     poll(ready, 2, -1);
     if (const int signal = signals.Next()) {
-      Log(flags.id, signal == SIGTERM ? "stops: SIGTERM" : "stops: SIGINT");
+      Log(absl::StrCat(flags.id, ": stops: ", signal == SIGTERM ? "SIGTERM" : "SIGINT"));
       (*member)->Stop();
       return kExitOk;
     }

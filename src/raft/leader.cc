@@ -158,10 +158,9 @@ void Core::Impl::MaybeCommit() {
 
 void Core::Impl::ServeReads() {
   if (!reads_.waiting() && !reads_.under_way()) return;
-  const std::uint64_t current = rounds_.current();
-  const auto confirm = [this, current] {
-    reads_.Confirm(peers_.QuorumOf([current](const Peer& peer) {
-      return peer.self ? current : peer.progress.answered_round();
+  const auto confirm = [this] {
+    reads_.Confirm(peers_.QuorumOf([this](const Peer& peer) {
+      return peer.self ? rounds_.current() : peer.progress.answered_round();
     }),
                    out_.reads_ready);
   };
