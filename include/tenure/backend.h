@@ -45,9 +45,9 @@ class Backend {
   // uncertain. The machine's own verdicts, also refusals, are Replies.
   virtual void Call(Command command, CallOptions options, Done done) = 0;
 
-  // The same without a callback, for a backend whose machine is in this process: true if `reply` has
-  // the machine's answer. Events that the command causes may be delivered inside. False, with nothing
-  // done, where only Call can answer.
+  // The same without a callback, for a backend whose machine is in this process: true if `reply`
+  // has the machine's answer. Events that the command causes may be delivered inside. False, with
+  // nothing done, where only Call can answer.
   virtual bool CallInPlace(const Command& /*command*/, Reply* /*reply*/) { return false; }
 
   // Delivers the events of `session` later than `after`, now and from now on, over fail-overs,
@@ -60,8 +60,8 @@ class Backend {
   // Time and timers for the handles: virtual in a simulation.
   virtual Loop& loop() = 0;
 
-  // Ends what is under way with kCancelled, and refuses new calls. Prompt whatever the network
-  // does.
+  // Ends what is under way with kCancelled, or with kUnknown if it may have happened, and refuses
+  // new calls with kCancelled. Prompt whatever the network does.
   virtual void Shutdown() = 0;
 };
 
