@@ -31,7 +31,7 @@ TEST_P(Conformance, LockAndUnlock) {
   EXPECT_EQ(guard->Unlock().code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST_P(Conformance, TokensRiseOverAllLocks) {
+TEST_P(Conformance, L21TokensRiseOverAllLocks) {
   FencingGate gate;
   Revision last = 0;
   for (int i = 0; i < 10; ++i) {
@@ -116,7 +116,8 @@ TEST_P(Conformance, CancelEndsTheWait) {
   EXPECT_TRUE(one().mutex("a").Lock({.wait = absl::Seconds(20)}).ok());
 }
 
-TEST_P(Conformance, HandOverIsFirstInFirstOut) {
+// L20: one release, one grant; the others hear nothing.
+TEST_P(Conformance, L20HandOverIsFirstInFirstOutAndWakesOne) {
   Guard held = one().mutex("a").Lock();
   ASSERT_TRUE(held.ok());
   constexpr std::size_t kWaiters = 20;
