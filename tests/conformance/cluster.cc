@@ -13,27 +13,6 @@ constexpr absl::Duration kHeartbeat = absl::Milliseconds(50);
 constexpr absl::Duration kElectionMin = absl::Milliseconds(150);
 constexpr absl::Duration kElectionMax = absl::Milliseconds(300);
 
-class TripwireBackend final : public Backend {
- public:
-  TripwireBackend(std::shared_ptr<Backend> below, Tripwire* tripwire)
-      : below_(std::move(below)), tripwire_(tripwire) {}
-
-  void Call(Command command, CallOptions options, Done done) override {
-    below_->Call(std::move(command), options, std::move(done));
-    tripwire_->Count();
-  }
-  void Listen(SessionId session, Revision after, std::shared_ptr<EventSink> sink) override {
-    below_->Listen(session, after, std::move(sink));
-  }
-  void Unlisten(SessionId session) override { below_->Unlisten(session); }
-  Loop& loop() override { return below_->loop(); }
-  void Shutdown() override { below_->Shutdown(); }
-
- private:
-  const std::shared_ptr<Backend> below_;
-  Tripwire* const tripwire_;
-};
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(
@@ -60,6 +39,11 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(
   return cluster;
 }
 
+void Cluster::Kill(int i) {
+  const std::lock_guard<std::mutex> lock(killing_);
+  members_[static_cast<std::size_t>(i)] = nullptr;
+}
+
 int Cluster::AwaitLeader(const std::function<bool(int)>& can_lead) {
   for (;;) {
     for (int i = 0; i < kSize; ++i) {
@@ -76,25 +60,41 @@ int Cluster::AwaitLeader(const std::function<bool(int)>& can_lead) {
   }
 }
 
-Trigger::Trigger(std::function<void()> action)
-    : thread_([this, action = std::move(action)] {
-        pulled_.wait(false);
+class Tripwire::WatchedBackend final : public Backend {
+ public:
+  WatchedBackend(std::shared_ptr<Backend> below, std::shared_ptr<Wire> wire)
+      : below_(std::move(below)), wire_(std::move(wire)) {}
+
+  void Call(Command command, CallOptions options, Done done) override {
+    below_->Call(std::move(command), options, std::move(done));
+    if (++wire_->sent == wire_->at) wire_->Trip();
+  }
+  void Listen(SessionId session, Revision after, std::shared_ptr<EventSink> sink) override {
+    below_->Listen(session, after, std::move(sink));
+  }
+  void Unlisten(SessionId session) override { below_->Unlisten(session); }
+  Loop& loop() override { return below_->loop(); }
+  void Shutdown() override { below_->Shutdown(); }
+
+ private:
+  const std::shared_ptr<Backend> below_;
+  const std::shared_ptr<Wire> wire_;
+};
+
+Tripwire::Tripwire(int at, std::function<void()> action)
+    : wire_(new Wire{at}), thread_([this, action = std::move(action)] {
+        wire_->tripped.wait(false);
         if (!ended_) action();
       }) {}
 
-Trigger::~Trigger() {
-  if (!pulled_) ended_ = true;
-  Pull();
+Tripwire::~Tripwire() {
+  if (!wire_->tripped) ended_ = true;
+  wire_->Trip();
   thread_.join();
 }
 
-void Trigger::Pull() {
-  pulled_ = true;
-  pulled_.notify_all();
-}
-
-Coordinator Tripwire::Guard(const Coordinator& coordinator, CoordinatorOptions options) {
-  return Coordinator(std::make_shared<TripwireBackend>(coordinator.backend(), this),
+Coordinator Tripwire::Watch(const Coordinator& coordinator, CoordinatorOptions options) {
+  return Coordinator(std::make_shared<WatchedBackend>(coordinator.backend(), wire_),
                      std::move(options));
 }
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -32,44 +33,43 @@ class Cluster {
 
   // Waits until a leader serves that `can_lead` lets pass; which it is.
   int AwaitLeader(const std::function<bool(int)>& can_lead = nullptr);
-  // Ends a member without a word to anybody.
-  void Kill(int i) { members_[static_cast<std::size_t>(i)] = nullptr; }
+  // Ends a member, if it runs, without a word to anybody. From any thread.
+  void Kill(int i);
 
  private:
   explicit Cluster(Addresses addresses) : addresses_(std::move(addresses)) {}
 
   const Addresses addresses_;
+  std::mutex killing_;
   std::array<std::unique_ptr<Member>, kSize> members_;
 };
 
-// Runs something once, on a thread of its own, when it is told to or when it ends.
-class Trigger {
- public:
-  explicit Trigger(std::function<void()> action);
-  ~Trigger();
-  void Pull();
-
- private:
-  std::atomic<bool> pulled_ = false;
-  std::atomic<bool> ended_ = false;
-  std::thread thread_;
-};
-
-// A backend that pulls a trigger with the `at`th command of all clients: what was sent just before
-// is then under way.
+// Runs `action`, on a thread of its own, once the `at`th command has been sent by all the
+// coordinators that it watches: that command is under way then.
 class Tripwire {
  public:
-  Tripwire(int at, std::function<void()> action) : at_(at), trigger_(std::move(action)) {}
+  Tripwire(int at, std::function<void()> action);
+  ~Tripwire();
 
-  Coordinator Guard(const Coordinator& coordinator, CoordinatorOptions options);
-  void Count() {
-    if (++count_ == at_) trigger_.Pull();
-  }
+  // A coordinator on the same backend, which is watched. It may outlive this.
+  Coordinator Watch(const Coordinator& coordinator, CoordinatorOptions options);
 
  private:
-  const int at_;
-  std::atomic<int> count_ = 0;
-  Trigger trigger_;
+  class WatchedBackend;
+  struct Wire {
+    const int at;
+    std::atomic<int> sent = 0;
+    std::atomic<bool> tripped = false;
+
+    void Trip() {
+      tripped = true;
+      tripped.notify_all();
+    }
+  };
+
+  const std::shared_ptr<Wire> wire_;
+  std::atomic<bool> ended_ = false;
+  std::thread thread_;
 };
 
 }  // namespace tenure::conformance

@@ -67,7 +67,7 @@ class MemberLeaderDiesFixture final : public MemberFixture {
  public:
   MemberLeaderDiesFixture() : MemberFixture(/*on_leader=*/false) {}
   Coordinator Connect(CoordinatorOptions options) override {
-    return tripwire_.Guard(MemberFixture::Connect({}), std::move(options));
+    return tripwire_.Watch(MemberFixture::Connect({}), std::move(options));
   }
 
  private:

@@ -81,7 +81,7 @@ class RemoteFixture : public BackendFixture {
 class RemoteLeaderDiesFixture final : public RemoteFixture {
  public:
   Coordinator Connect(CoordinatorOptions options) override {
-    return tripwire_.Guard(RemoteFixture::Connect({}), std::move(options));
+    return tripwire_.Watch(RemoteFixture::Connect({}), std::move(options));
   }
 
  private:
