@@ -60,8 +60,8 @@ class Backend {
   // Time and timers for the handles: virtual in a simulation.
   virtual Loop& loop() = 0;
 
-  // Ends what is under way with kCancelled, and refuses new calls. Prompt whatever the network
-  // does.
+  // Ends what is under way with kCancelled, or with kUnknown if it may have happened, and refuses
+  // new calls with kCancelled. Prompt whatever the network does.
   virtual void Shutdown() = 0;
 };
 

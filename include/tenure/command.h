@@ -2,8 +2,8 @@
 // floor. Handles (client/) make commands, backends carry them, the machine (machine/) answers them.
 // The schema's messages of the same names are their only other form.
 //
-// Durations and moments here are nanoseconds of *cluster time* (DESIGN section 4), which is not any
-// machine's clock.
+// Durations and moments here are nanoseconds of *cluster time* (docs/architecture.md, Time), which
+// is not any machine's clock.
 #ifndef TENURE_COMMAND_H_
 #define TENURE_COMMAND_H_
 

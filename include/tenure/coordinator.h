@@ -60,13 +60,22 @@ class Coordinator {
   void OpenSession(SessionOptions options,
                    absl::AnyInvocable<void(absl::StatusOr<Session>) &&> done);
 
-  // What the cluster looks like, from the member that answers; works without a leader.
+  // What the cluster looks like, from the member that answers; works without a leader. The blocking
+  // forms here and below are refused on a Loop's thread; `done` runs once, on the backend's Loop or
+  // inside the call, and must not block.
   absl::StatusOr<ClusterStatus> Status(absl::Duration timeout = absl::Seconds(5));
+  void Status(absl::Duration timeout,
+              absl::AnyInvocable<void(absl::StatusOr<ClusterStatus>) &&> done);
   // Locks that are held or waited for, by name, after `after`; linearizable, a page at a time.
   absl::StatusOr<LockList> ListLocks(absl::string_view after = "", std::uint32_t limit = 1000,
                                      absl::Duration timeout = absl::Seconds(5));
+  void ListLocks(absl::string_view after, std::uint32_t limit, absl::Duration timeout,
+                 absl::AnyInvocable<void(absl::StatusOr<LockList>) &&> done);
+  // Sessions by id, after `after`; the same.
   absl::StatusOr<SessionList> ListSessions(SessionId after = 0, std::uint32_t limit = 1000,
                                            absl::Duration timeout = absl::Seconds(5));
+  void ListSessions(SessionId after, std::uint32_t limit, absl::Duration timeout,
+                    absl::AnyInvocable<void(absl::StatusOr<SessionList>) &&> done);
 
   // The seam below, for what has no handle yet. Null if this is empty.
   std::shared_ptr<Backend> backend() const;

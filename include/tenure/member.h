@@ -28,8 +28,7 @@ class Member {
   virtual ~Member() = default;
 
   // A coordinator on this member: commands go to the state machine here if this member leads, and
-  // through it to the leader otherwise. It must not be used after the member is gone: calls answer
-  // kUnavailable then.
+  // through it to the leader otherwise. It is of no use once the member has stopped: see Stop.
   virtual Coordinator coordinator(CoordinatorOptions options = {}) = 0;
 
   virtual MemberId id() const = 0;
@@ -37,7 +36,9 @@ class Member {
   virtual std::string address() const = 0;
   // What this member knows; `done` runs on its Loop.
   virtual void GetStatus(absl::AnyInvocable<void(ClusterStatus) &&> done) = 0;
-  // Stops taking part and answers whoever waits with kUnavailable. Idempotent. Not from the Loop.
+  // Stops taking part. What coordinators have under way ends with kCancelled, or kUnknown if it may
+  // have happened; new calls answer kCancelled; sessions expire with their leases, and end the
+  // waits that are queued. Idempotent. Not from the Loop.
   virtual void Stop() = 0;
 };
 

@@ -74,9 +74,8 @@ struct LockOptions {
 //
 // Errors of Lock and TryLock:
 //   kAborted             not acquired: held by somebody else, and the wait is over. The message
-//   says who
-//                        holds it, since when, and how many wait
-//   kCancelled           `cancel` was stopped
+//                        says who holds it, since when, and how many wait
+//   kCancelled           `cancel` was stopped, or the backend was shut down
 //   kUnavailable         no cluster answered within the wait (retry-safe)
 //   kResourceExhausted   the cluster is overloaded or full (retry-safe)
 //   kFailedPrecondition  the session is over; open a new one

@@ -51,8 +51,8 @@ struct Entry {
   Index index = 0;
   Term term = 0;
   EntryKind kind = EntryKind::kNoOp;
-  // Cluster time in nanoseconds (DESIGN section 4). Never falls along a log. Opaque to consensus,
-  // but for that rule and for the no-op, which repeats the stamp of the entry before it.
+  // Cluster time in nanoseconds (docs/architecture.md, Time). Never falls along a log. Opaque to
+  // consensus, but for that rule and for the no-op, which repeats the stamp of the entry before it.
   std::int64_t stamp_ns = 0;
   Payload payload;
   std::shared_ptr<const Configuration> configuration;  // for kConfiguration alone

@@ -4,7 +4,7 @@
 // comes earlier, so that a holder knows first. It counts from the moment at which the last
 // acknowledged renewal was *sent*, and lasts TTL*(1-r)/(1+r) for clocks that may be off by r:
 // whatever the network does, a session is over for its holder before it is over for anybody else
-// (DESIGN section 4).
+// (docs/architecture.md, Time).
 #ifndef TENURE_SESSION_H_
 #define TENURE_SESSION_H_
 

@@ -88,7 +88,7 @@ struct InstanceKey {
 // stands still in suspend. It is a type of its own so that it cannot be mixed up with wall-clock
 // time.
 //
-// Which of the two to believe depends on who asks (DESIGN section 4, rules 1 and 3): whoever
+// Which of the two to believe depends on who asks (docs/architecture.md, Time): whoever
 // *holds* a lease must think that more time passed, whoever *ends* one must think that less did.
 class Instant {
  public:

@@ -22,7 +22,7 @@ namespace tenure::backends {
 
 // Each command is an entry of its own, applied on its caller's thread under one mutex.
 //
-// Time (DESIGN section 4, rule 1, with a single writer that commits at once): an entry's stamp is
+// Time (docs/architecture.md, with a single writer that commits at once): an entry's stamp is
 // the last one plus what this machine's clocks say has passed, the smaller of the two, but never
 // more than kTurnMax; the rest is dropped. While any deadline is pending an empty entry follows
 // every kTick, so in a process that runs nothing is ever dropped, and one that was stopped, or a

@@ -14,6 +14,16 @@ namespace {
 constexpr std::int64_t kTickNs = 20'000'000;
 constexpr absl::Duration kOverloadRetryAfter = absl::Milliseconds(100);
 
+bool MayHaveHappened(const PendingCall& call) {
+  return call.kind == RequestKind::kWrite && (call.unresolved || call.in_flight);
+}
+
+absl::Status ClosedStatus(const PendingCall& call) {
+  if (!MayHaveHappened(call))
+    return absl::CancelledError("the coordinator is closed; open another");
+  return absl::UnknownError("the coordinator was closed before an answer: it may have happened");
+}
+
 }  // namespace
 
 ReplicatedEngine::ReplicatedEngine(Loop* loop, LinkFactory factory, ReplicatedOptions options)
@@ -24,8 +34,7 @@ ReplicatedEngine::ReplicatedEngine(Loop* loop, LinkFactory factory, ReplicatedOp
 
 void ReplicatedEngine::Start(PendingCall call) {
   if (stopped_ || draining_) {
-    std::move(call.done)(absl::UnavailableError("the coordinator is closed; open another"));
-    return;
+    return std::move(call.done)(ClosedStatus(call));
   }
   // What frees something may use a last tenth beyond the limit.
   const std::size_t limit =
@@ -164,7 +173,7 @@ void ReplicatedEngine::Drain(absl::AnyInvocable<void() &&> drained) {
   for (const CallTable::Id id : calls_.Ids()) {
     PendingCall* const call = calls_.Find(id);
     if (call == nullptr || (call->reserved && link_state_ == LinkState::kConnected)) continue;
-    Finish(id, absl::CancelledError("the coordinator was closed"));
+    Finish(id, ClosedStatus(*call));
   }
   if (calls_.size() == 0) return std::move(drained)();
   drained_ = std::move(drained);
@@ -181,7 +190,7 @@ void ReplicatedEngine::Stop() {
   listen_requests_.clear();
   outgoing_.clear();
   for (const CallTable::Id id : calls_.Ids()) {
-    if (calls_.Find(id) != nullptr) Finish(id, absl::CancelledError("the coordinator was closed"));
+    if (const PendingCall* call = calls_.Find(id)) Finish(id, ClosedStatus(*call));
   }
   if (drained_) std::exchange(drained_, nullptr)();
 }
@@ -224,14 +233,13 @@ void ReplicatedEngine::OnTick() {
 }
 
 void ReplicatedEngine::FinishLate(CallTable::Id id, const PendingCall& call) {
-  const bool may_have_happened =
-      call.kind == RequestKind::kWrite && (call.unresolved || call.in_flight);
   const std::string trouble = last_trouble_.ok() ? absl::StrCat(address_, ": it does not answer")
                                                  : std::string(last_trouble_.message());
-  Finish(id, may_have_happened ? absl::DeadlineExceededError(absl::StrCat(
-                                     "no answer in time, it may have happened: ", trouble))
-                               : absl::UnavailableError(absl::StrCat(
-                                     "no leader answered in time, nothing happened: ", trouble)));
+  Finish(id, MayHaveHappened(call)
+                 ? absl::DeadlineExceededError(
+                       absl::StrCat("no answer in time, it may have happened: ", trouble))
+                 : absl::UnavailableError(
+                       absl::StrCat("no leader answered in time, nothing happened: ", trouble)));
 }
 
 bool ReplicatedEngine::OwesAnswer() const { return in_flight_ > 0 || !listen_requests_.empty(); }

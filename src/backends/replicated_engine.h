@@ -32,7 +32,7 @@ class ReplicatedEngine final : public LinkSink,
   void Listen(SessionId session, Revision after, std::shared_ptr<EventSink> sink);
   void Unlisten(SessionId session);
 
-  // Takes no more calls, answers those under way with kCancelled, but for closes and unlocks that a
+  // Takes no more calls, ends those under way as Shutdown says, but for closes and unlocks that a
   // connected member owes an answer to: `drained` runs when those are answered, or when Stop comes.
   void Drain(absl::AnyInvocable<void() &&> drained);
   // Ends everything, now.

@@ -17,12 +17,23 @@ namespace {
 absl::Status Empty() { return absl::FailedPreconditionError("this Coordinator is empty"); }
 
 template <typename T>
+using ReadDone = absl::AnyInvocable<void(absl::StatusOr<T>) &&>;
+
+template <typename T>
+void Read(const std::shared_ptr<client::CoordinatorCore>& core, Operation operation,
+          absl::Duration timeout, ReadDone<T> done) {
+  if (core == nullptr) return std::move(done)(Empty());
+  if (core->InForkedChild()) return std::move(done)(client::ForkedStatus());
+  client::Read<T>(core->backend(), std::move(operation), timeout, std::move(done));
+}
+
+template <typename T>
 absl::StatusOr<T> BlockingRead(const std::shared_ptr<client::CoordinatorCore>& core,
                                Operation operation, absl::Duration timeout) {
   if (core == nullptr) return Empty();
   if (core->InForkedChild()) return client::ForkedStatus();
   return client::Block<absl::StatusOr<T>>(core->backend().loop(), [&](auto done) {
-    client::Read<T>(core->backend(), std::move(operation), timeout, std::move(done));
+    Read<T>(core, std::move(operation), timeout, std::move(done));
   });
 }
 
@@ -61,14 +72,28 @@ absl::StatusOr<ClusterStatus> Coordinator::Status(absl::Duration timeout) {
   return BlockingRead<ClusterStatus>(core_, GetStatus{}, timeout);
 }
 
+void Coordinator::Status(absl::Duration timeout, ReadDone<ClusterStatus> done) {
+  Read<ClusterStatus>(core_, GetStatus{}, timeout, std::move(done));
+}
+
 absl::StatusOr<LockList> Coordinator::ListLocks(absl::string_view after, std::uint32_t limit,
                                                 absl::Duration timeout) {
   return BlockingRead<LockList>(core_, tenure::ListLocks{std::string(after), limit}, timeout);
 }
 
+void Coordinator::ListLocks(absl::string_view after, std::uint32_t limit, absl::Duration timeout,
+                            ReadDone<LockList> done) {
+  Read<LockList>(core_, tenure::ListLocks{std::string(after), limit}, timeout, std::move(done));
+}
+
 absl::StatusOr<SessionList> Coordinator::ListSessions(SessionId after, std::uint32_t limit,
                                                       absl::Duration timeout) {
   return BlockingRead<SessionList>(core_, tenure::ListSessions{after, limit}, timeout);
+}
+
+void Coordinator::ListSessions(SessionId after, std::uint32_t limit, absl::Duration timeout,
+                               ReadDone<SessionList> done) {
+  Read<SessionList>(core_, tenure::ListSessions{after, limit}, timeout, std::move(done));
 }
 
 std::shared_ptr<Backend> Coordinator::backend() const {

@@ -60,8 +60,10 @@ void Release::OnReply(const Core& /*core*/, Reply reply) {
       absl::StrCat(name_, " was not held any more when it was unlocked: ", reply.message)));
 }
 
-void Release::OnFailed(const Core& /*core*/, absl::Status why, bool /*settled*/) {
-  Tell(std::move(why));
+void Release::OnFailed(const Core& /*core*/, absl::Status why, bool settled) {
+  if (settled) return Tell(std::move(why));
+  Tell(absl::UnknownError(absl::StrCat("the unlock of ", name_,
+                                       " was sent, and no answer will come: ", why.message())));
 }
 
 void Release::OnOver(absl::Status why) {

@@ -27,6 +27,7 @@ LockDescription Locks::Describe(const Lock& lock) const {
 }
 
 void Locks::Get(const GetLock& get, Reply& reply) const {
+  if (!CheckName(get.name, reply)) return;
   LockDescription& description = reply.result.emplace<LockDescription>();
   const auto it = locks_.find(absl::string_view(get.name));
   if (it == locks_.end()) {

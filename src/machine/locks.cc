@@ -98,17 +98,26 @@ void Locks::Release(Session& session, const ReleaseLock& release, Reply& reply) 
   reply.result = LockReleased{};
 }
 
+bool Locks::CheckName(const std::string& name, Reply& reply) const {
+  if (name.empty()) {
+    Refuse(reply, ReplyCode::kInvalid, "a lock's name must not be empty");
+  } else if (name.size() > core_->limits.name_bytes_max) {
+    Refuse(reply, ReplyCode::kInvalid,
+           absl::StrCat("the lock's name has ", name.size(), " bytes; the limit is ",
+                        core_->limits.name_bytes_max));
+  } else {
+    return true;
+  }
+  return false;
+}
+
 bool Locks::Check(const Session& session, const AcquireLock& acquire, Reply& reply) const {
   const Limits& limits = core_->limits;
   const auto invalid = [&reply](std::string message) {
     Refuse(reply, ReplyCode::kInvalid, std::move(message));
     return false;
   };
-  if (acquire.name.empty()) return invalid("a lock's name must not be empty");
-  if (acquire.name.size() > limits.name_bytes_max) {
-    return invalid(absl::StrCat("the lock's name has ", acquire.name.size(),
-                                " bytes; the limit is ", limits.name_bytes_max));
-  }
+  if (!CheckName(acquire.name, reply)) return false;
   if (acquire.value.size() > limits.value_bytes_max) {
     return invalid(absl::StrCat("the holder's value has ", acquire.value.size(),
                                 " bytes; the limit is ", limits.value_bytes_max));

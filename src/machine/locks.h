@@ -89,6 +89,8 @@ class Locks {
   };
   using Table = absl::btree_set<std::unique_ptr<Lock>, ByName>;
 
+  // False, with the refusal in `reply`, if no lock can have that name.
+  bool CheckName(const std::string& name, Reply& reply) const;
   // False, with the refusal in `reply`, if the request can never be met or a table is full.
   bool Check(const Session& session, const AcquireLock& acquire, Reply& reply) const;
   bool HasRoom(const Session& session, const Lock* lock, bool queues, Reply& reply) const;

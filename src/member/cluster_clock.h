@@ -1,4 +1,4 @@
-// Cluster time, as its leader counts it (DESIGN section 4, rule 1).
+// Cluster time, as its leader counts it (docs/architecture.md, Time).
 #ifndef TENURE_MEMBER_CLUSTER_CLOCK_H_
 #define TENURE_MEMBER_CLUSTER_CLOCK_H_
 

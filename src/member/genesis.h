@@ -22,8 +22,9 @@ struct GenesisOptions {
 // clock counts it and a leader with a fast one (PITFALLS T10).
 std::int64_t HoldBackNs(absl::Duration ttl_max, double clock_drift_max);
 
-// `wall_clock` decides one number and nothing else: the first revision (DESIGN section 7). A clock
-// that stands before this library was written would let tokens fall, and is refused.
+// `wall_clock` decides one number and nothing else: the first revision (docs/guarantees.md,
+// Fencing). A clock that stands before this library was written would let tokens fall, and is
+// refused.
 absl::StatusOr<machine::Genesis> MakeGenesis(const GenesisOptions& options, absl::Time wall_clock);
 
 }  // namespace tenure::member

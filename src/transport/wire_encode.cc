@@ -64,7 +64,7 @@ class PreparedBody {
  public:
   explicit PreparedBody(const PeerBody& body) {
     std::visit(
-        [this](const auto& kind) { std::visit([this](const auto& b) { Prepare(b); }, kind); },
+        [this](const auto& kind) { std::visit([this](const auto& b) { this->Prepare(b); }, kind); },
         body);
   }
   std::size_t size() const { return WithHeadSize(field_, size_); }

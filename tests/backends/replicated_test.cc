@@ -344,17 +344,29 @@ TEST_F(ReplicatedTest, AnyMemberAnswersForStatus) {
 }
 
 TEST_F(ReplicatedTest, ShutdownAnswersEverybody) {
-  std::optional<absl::StatusOr<Reply>> before, after;
-  Call(AcquireLock{.name = "x"}, &before, {.timeout = absl::InfiniteDuration()});
+  std::optional<absl::StatusOr<Reply>> sent, read, after;
+  Call(AcquireLock{.name = "x"}, &sent, {.timeout = absl::InfiniteDuration()});
+  Call(GetLock{.name = "x"}, &read, {.timeout = absl::InfiniteDuration()});
   AwaitConnected("a:1");
   backend_->Shutdown();
   Settle();
-  ASSERT_TRUE(before.has_value());
-  EXPECT_EQ(before->status().code(), absl::StatusCode::kCancelled);
+  ASSERT_TRUE(sent.has_value());
+  EXPECT_EQ(sent->status().code(), absl::StatusCode::kUnknown) << "it may have happened";
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->status().code(), absl::StatusCode::kCancelled);
   EXPECT_TRUE(links_.empty());
   Call(AcquireLock{.name = "x"}, &after);
   ASSERT_TRUE(after.has_value());
-  EXPECT_EQ(after->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(after->status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(ReplicatedTest, WhatWasNeverSentEndsAsCancelled) {
+  std::optional<absl::StatusOr<Reply>> unsent;
+  Call(AcquireLock{.name = "x"}, &unsent, {.timeout = absl::InfiniteDuration()});
+  backend_->Shutdown();
+  Settle();
+  ASSERT_TRUE(unsent.has_value());
+  EXPECT_EQ(unsent->status().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(ReplicatedTest, ACallbackMayDropTheLastReference) {

@@ -149,6 +149,23 @@ TEST_F(ClientTest, L15AnUnlockThatFailedGoesOn) {
   }
 }
 
+TEST_F(ClientTest, AnUnlockThatIsRefusedAfterItWasSentIsUncertain) {
+  Session session = Open();
+  for (const bool sent_before : {false, true}) {
+    Guard held = Lock(session, sent_before ? "a" : "b");
+    net_->fate = [sent_before, first = true](const Command& command) mutable {
+      if (!Is<ReleaseLock>(command)) return Fate::kPass;
+      return std::exchange(first, false) && sent_before ? Fate::kLoseReply : Fate::kRefuse;
+    };
+    Caught<absl::Status> unlocked;
+    held->Unlock(absl::Seconds(5), unlocked.Callback());
+    ASSERT_TRUE(world_.RunUntil([&] { return unlocked.here(); }, absl::Seconds(6)));
+    EXPECT_EQ(KindOf(*unlocked), sent_before ? ErrorKind::kUncertain : ErrorKind::kRefused)
+        << *unlocked;
+    Heal();
+  }
+}
+
 TEST_F(ClientTest, L15ADestroyedGuardIsGivenBackOverFailures) {
   Session session = Open();
   First<ReleaseLock>(5, Fate::kTimeOut);

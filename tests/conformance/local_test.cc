@@ -20,7 +20,13 @@ class LocalFixture final : public BackendFixture {
 
 std::unique_ptr<BackendFixture> NewLocal() { return std::make_unique<LocalFixture>(); }
 
-INSTANTIATE_TEST_SUITE_P(Local, Conformance, testing::Values(BackendCase{"local", &NewLocal}),
+INSTANTIATE_TEST_SUITE_P(Local, Conformance,
+                         // Whose machine is gone is gone, too.
+                         testing::Values(BackendCase{
+                             "local",
+                             &NewLocal,
+                             {Capability::kLeaderKill, Capability::kLeaderCut,
+                              Capability::kOutage}}),
                          BackendCase::Name);
 
 }  // namespace

@@ -31,7 +31,7 @@ TEST_P(Conformance, LockAndUnlock) {
   EXPECT_EQ(guard->Unlock().code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST_P(Conformance, TokensRiseOverAllLocks) {
+TEST_P(Conformance, L21TokensRiseOverAllLocks) {
   FencingGate gate;
   Revision last = 0;
   for (int i = 0; i < 10; ++i) {
@@ -83,6 +83,7 @@ TEST_P(Conformance, DestroyedGuardGivesBack) {
 }
 
 TEST_P(Conformance, WaitEndsAtItsDeadline) {
+  NEEDS(Capability::kSteady);  // without an answer it ends with another error
   const Guard held = one().mutex("a").Lock();
   ASSERT_TRUE(held.ok());
   const Guard late = two().mutex("a").Lock({.wait = absl::Milliseconds(100)});
@@ -101,19 +102,6 @@ TEST_P(Conformance, L14NoGhostAfterADeadline) {
   EXPECT_TRUE(one().mutex("a").Lock({.wait = absl::Seconds(20)}).ok());
 }
 
-TEST_P(Conformance, NegativeWaitAndBadNamesAreRefused) {
-  const auto code = [](const Guard& guard) { return guard.status().code(); };
-  EXPECT_EQ(code(one().mutex("a").Lock({.wait = -absl::Seconds(1)})),
-            absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(code(one().mutex("").Lock()), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(code(one().mutex(std::string(100'000, 'x')).TryLock()),
-            absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(code(one().mutex("a").Lock({.value = std::string(100'000, 'x')})),
-            absl::StatusCode::kInvalidArgument);
-  // Any bytes make a name.
-  EXPECT_TRUE(one().mutex(std::string("\0\xff/ \n", 5)).TryLock().ok());
-}
-
 TEST_P(Conformance, CancelEndsTheWait) {
   Guard held = one().mutex("a").Lock();
   ASSERT_TRUE(held.ok());
@@ -128,7 +116,8 @@ TEST_P(Conformance, CancelEndsTheWait) {
   EXPECT_TRUE(one().mutex("a").Lock({.wait = absl::Seconds(20)}).ok());
 }
 
-TEST_P(Conformance, HandOverIsFirstInFirstOut) {
+// L20: one release, one grant; the others hear nothing.
+TEST_P(Conformance, L20HandOverIsFirstInFirstOutAndWakesOne) {
   Guard held = one().mutex("a").Lock();
   ASSERT_TRUE(held.ok());
   constexpr std::size_t kWaiters = 20;
@@ -194,7 +183,7 @@ TEST_P(Conformance, InspectShowsHolderAndQueue) {
   EXPECT_EQ(seen->holder.session, session->id());
   EXPECT_EQ(seen->holder.token, held->token());
   EXPECT_EQ(seen->holder.label, "holder");
-  if (fixture().Has(Capability::kValues)) {
+  if (Has(Capability::kValues)) {
     EXPECT_EQ(seen->holder.value, "why");
   }
   EXPECT_EQ(seen->waiters.size(), 1u);
@@ -221,7 +210,7 @@ TEST_P(Conformance, ListsArePaged) {
   }
   EXPECT_THAT(names, ::testing::ElementsAre("list/0", "list/1", "list/2", "list/3", "list/4",
                                             "list/5", "list/6"));
-  if (!fixture().Has(Capability::kSessions)) return;
+  if (!Has(Capability::kSessions)) return;
   const absl::StatusOr<SessionList> sessions = two().ListSessions();
   ASSERT_TRUE(sessions.ok()) << sessions.status();
   ASSERT_EQ(sessions->sessions.size(), 1u);
@@ -231,10 +220,14 @@ TEST_P(Conformance, ListsArePaged) {
 TEST_P(Conformance, StatusCounts) {
   const Guard held = one().mutex("a").Lock();
   ASSERT_TRUE(held.ok());
-  const absl::StatusOr<ClusterStatus> status = one().Status();
-  ASSERT_TRUE(status.ok()) << status.status();
-  EXPECT_FALSE(status->leader.empty());
-  EXPECT_GE(status->revision, held->token());
+  // It is what one member knows, which may be behind for a moment.
+  absl::StatusOr<ClusterStatus> status;
+  do {
+    status = one().Status();
+    ASSERT_TRUE(status.ok()) << status.status();
+  } while (status->revision < held->token() || status->leader.empty());
+  EXPECT_EQ(status->sessions, 1u);
+  EXPECT_EQ(status->locks, 1u);
   EXPECT_FALSE(status->members.empty());
 }
 

@@ -1,8 +1,8 @@
 // Sessions: their lifetimes and their ends; many waits at once.
 #include <dirent.h>
 
+#include <atomic>
 #include <memory>
-#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -16,30 +16,6 @@ namespace tenure::conformance {
 namespace {
 
 using Guard = absl::StatusOr<LockGuard>;
-
-// A client that sends single commands, and may be silent for ever after.
-class RawClient {
- public:
-  explicit RawClient(Coordinator coordinator, InstanceKey key)
-      : coordinator_(std::move(coordinator)), key_(key) {}
-
-  Reply Do(Operation operation, SessionId session = 0, Sequence sequence = 0) {
-    Command command;
-    command.session = session;
-    command.sequence = sequence;
-    command.key = key_;
-    command.operation = std::move(operation);
-    Awaited<absl::StatusOr<Reply>> answer;
-    coordinator_.backend()->Call(std::move(command), {}, answer.Callback());
-    absl::StatusOr<Reply> reply = answer.Get();
-    EXPECT_TRUE(reply.ok()) << reply.status();
-    return reply.ok() ? *std::move(reply) : Reply();
-  }
-
- private:
-  Coordinator coordinator_;
-  InstanceKey key_;
-};
 
 int Threads() {
   DIR* const dir = opendir("/proc/self/task");
@@ -118,19 +94,17 @@ TEST_P(Conformance, EmptyHandlesRefuse) {
 // A dead client's lock goes to the next when its lease is over, and not before.
 TEST_P(Conformance, SilentSessionExpires) {
   RawClient dead(two(), {1, 2});
-  const Reply opened = dead.Do(OpenSession{1'000'000'000, "dead"});
-  ASSERT_TRUE(std::holds_alternative<SessionOpened>(opened.result)) << opened.message;
-  const SessionId session = std::get<SessionOpened>(opened.result).session;
-  const Reply granted = dead.Do(AcquireLock{"a", 0, ""}, session, 1);
-  ASSERT_TRUE(std::holds_alternative<LockGranted>(granted.result)) << granted.message;
+  const SessionId session = dead.Get<SessionOpened>(OpenSession{1'000'000'000, "dead"}).session;
+  const Revision token = dead.Get<LockGranted>(AcquireLock{"a", 0, ""}, session, 1).token;
   EXPECT_FALSE(one().mutex("a").TryLock().ok());
   const Guard next = one().mutex("a").Lock({.wait = absl::Seconds(30)});
   ASSERT_TRUE(next.ok()) << next.status();
-  EXPECT_GT(next->token(), std::get<LockGranted>(granted.result).token);
+  EXPECT_GT(next->token(), token);
   EXPECT_EQ(dead.Do(RenewSession{1}, session).code, ReplyCode::kSessionEnded);
 }
 
 TEST_P(Conformance, RenewalKeepsAShortSession) {
+  NEEDS(Capability::kSteady);  // a fail-over may take longer than so short a lease
   absl::StatusOr<Session> session = one().OpenSession({.ttl = absl::Seconds(1)});
   ASSERT_TRUE(session.ok());
   const Guard held = session->mutex("a").Lock();
@@ -157,11 +131,7 @@ TEST_P(Conformance, LossIsTold) {
   session->mutex("a").Lock({}, waited.Callback());
 
   // Somebody else, who knows its key, ends it.
-  std::mt19937_64 random(kSeed);
-  const std::uint64_t high = random();
-  RawClient thief(two(), {high, random()});
-  ASSERT_TRUE(
-      std::holds_alternative<SessionClosed>(thief.Do(CloseSession{}, session->id()).result));
+  RawClient(two(), FirstKey(kSeed)).Get<SessionClosed>(CloseSession{}, session->id());
 
   lost.Get();
   EXPECT_EQ(waited.Get().status().code(), absl::StatusCode::kFailedPrecondition);
@@ -181,9 +151,7 @@ TEST_P(Conformance, ImplicitSessionIsOpenedAnewAfterItsLoss) {
   const std::stop_callback on_lost(held->lost(), [tell = lost.Callback()] { tell(1); });
   const absl::StatusOr<LockDescription> seen = third.mutex("a").Inspect();
   ASSERT_TRUE(seen.ok());
-  std::mt19937_64 random(kSeed);
-  const std::uint64_t high = random();
-  RawClient(two(), {high, random()}).Do(CloseSession{}, seen->holder.session);
+  RawClient(two(), FirstKey(kSeed)).Get<SessionClosed>(CloseSession{}, seen->holder.session);
   lost.Get();
   const Guard again = third.mutex("a").Lock({.wait = absl::Seconds(20)});
   ASSERT_TRUE(again.ok()) << again.status();
@@ -200,15 +168,17 @@ TEST_P(Conformance, ConcurrentFirstUsersShareOneSession) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  if (!fixture().Has(Capability::kSessions)) return;
+  if (!Has(Capability::kSessions)) return;
   const absl::StatusOr<SessionList> sessions = one().ListSessions();
   ASSERT_TRUE(sessions.ok());
   EXPECT_EQ(sessions->sessions.size(), 1u);
 }
 
 TEST_P(Conformance, ExclusiveAmongThreads) {
-  int counter = 0;
-  Revision last = 0;
+  // Read and written apart: what another holder does in between would be lost. Atomic all the same,
+  // as a lock elsewhere orders nothing that a sanitizer can see.
+  std::atomic<int> counter = 0;
+  std::atomic<Revision> last = 0;
   std::vector<std::thread> threads;
   for (int t = 0; t < 6; ++t) {
     threads.emplace_back([this, t, &counter, &last] {
@@ -216,26 +186,37 @@ TEST_P(Conformance, ExclusiveAmongThreads) {
       for (int i = 0; i < 50; ++i) {
         const Guard guard = mutex.Lock({.wait = absl::Seconds(30)});
         ASSERT_TRUE(guard.ok()) << guard.status();
-        EXPECT_GT(guard->token(), last);
-        last = guard->token();
-        ++counter;
+        const int count = counter.load();
+        EXPECT_GT(guard->token(), last.load());
+        last.store(guard->token());
+        counter.store(count + 1);
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(counter, 300);
+  EXPECT_EQ(counter.load(), 300);
 }
 
 // L18: a thousand waits cost no thread.
 TEST_P(Conformance, L18AThousandWaitsCostNoThread) {
-  constexpr std::size_t kWaits = 1000;
+  constexpr int kWaits = 1000;
   Guard held = one().mutex("a").Lock();
   ASSERT_TRUE(held.ok());
   ASSERT_TRUE(two().mutex("b").TryLock().ok());  // all threads that there will be have been started
   const int before = Threads();
-  std::vector<Awaited<Guard>> waits(kWaits);
-  for (std::size_t i = 0; i < kWaits; ++i) {
-    two().mutex("a").Lock({.wait = absl::Seconds(60)}, waits[i].Callback());
+  // Each gives its lock to the next. They arrive in some order, if a leader dies meanwhile.
+  std::atomic<int> unlocked = 0;
+  std::atomic<Revision> last = 0;
+  Awaited<int> all;
+  for (int i = 0; i < kWaits; ++i) {
+    two().mutex("a").Lock({.wait = absl::Seconds(60)}, [&, tell = all.Callback()](Guard guard) {
+      ASSERT_TRUE(guard.ok()) << guard.status();
+      EXPECT_GT(guard->token(), last.exchange(guard->token()));
+      guard->Unlock(absl::Seconds(20), [&unlocked, tell](absl::Status status) {
+        EXPECT_TRUE(status.ok()) << status;
+        if (++unlocked == kWaits) tell(1);
+      });
+    });
   }
   for (;;) {
     const absl::StatusOr<LockDescription> seen = one().mutex("a").Inspect();
@@ -243,32 +224,8 @@ TEST_P(Conformance, L18AThousandWaitsCostNoThread) {
     if (seen->waiting == kWaits) break;
   }
   EXPECT_LE(Threads(), before + fixture().ThreadSlack());
-  ASSERT_TRUE(held->Unlock().ok());
-  Revision last = 0;
-  for (Awaited<Guard>& wait : waits) {
-    Guard guard = wait.Get();
-    ASSERT_TRUE(guard.ok()) << guard.status();
-    EXPECT_GT(guard->token(), last);
-    last = guard->token();
-    guard->Unlock(absl::Seconds(20),
-                  [](absl::Status status) { EXPECT_TRUE(status.ok()) << status; });
-  }
-}
-
-// A lock survives the death of the leader that granted it; waits go on, unlocks take effect once.
-TEST_P(Conformance, LeaderKilled) {
-  Guard held = one().mutex("a").Lock();
-  ASSERT_TRUE(held.ok());
-  Awaited<Guard> waited;
-  two().mutex("a").Lock({}, waited.Callback());
-  if (!fixture().KillLeader()) GTEST_SKIP() << "no leader that could be killed";
-  const Revision token = held->token();
-  EXPECT_TRUE(held->Valid());
-  EXPECT_FALSE(waited.IsHere());
-  EXPECT_TRUE(held->Unlock(absl::Seconds(20)).ok());
-  const Guard next = waited.Get();
-  ASSERT_TRUE(next.ok()) << next.status();
-  EXPECT_GT(next->token(), token);
+  ASSERT_TRUE(held->Unlock(absl::Seconds(20)).ok());
+  all.Get();
 }
 
 }  // namespace

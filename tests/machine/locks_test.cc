@@ -348,6 +348,12 @@ TEST_F(LocksTest, ListsByNameInPages) {
   EXPECT_EQ(page("", 0).locks.size(), 1u);
 }
 
+TEST_F(LocksTest, GetRefusesNamesThatNoLockHas) {
+  EXPECT_EQ(machine.Query(GetLock{""}).code, ReplyCode::kInvalid);
+  EXPECT_EQ(machine.Query(GetLock{std::string(513, 'n')}).code, ReplyCode::kInvalid);
+  EXPECT_EQ(machine.Query(GetLock{std::string(512, 'n')}).code, ReplyCode::kOk);
+}
+
 TEST_F(LocksTest, GetShowsTheFirstHundredWaiters) {
   Client holder = Open();
   Acquire(holder, "a");

@@ -9,6 +9,37 @@
 #include "machine/codec.h"
 
 namespace tenure::member {
+namespace {
+
+class ObservedTransport final : public Transport {
+ public:
+  ObservedTransport(std::unique_ptr<Transport> below, std::function<void(const Envelope&)> on_send)
+      : below_(std::move(below)), on_send_(std::move(on_send)) {}
+
+  Loop& loop() override { return below_->loop(); }
+  absl::Status Start(const Identity& self, TransportSink* sink) override {
+    return below_->Start(self, sink);
+  }
+  std::string bound_address() const override { return below_->bound_address(); }
+  void SetPeers(absl::Span<const Peer> peers) override { below_->SetPeers(peers); }
+  void Send(Envelope envelope) override {
+    on_send_(envelope);
+    below_->Send(std::move(envelope));
+  }
+  void SendToClient(ConnectionId connection, ServerMessage message) override {
+    below_->SendToClient(connection, std::move(message));
+  }
+  void CloseClient(ConnectionId connection, absl::Status why) override {
+    below_->CloseClient(connection, std::move(why));
+  }
+  void Stop() override { below_->Stop(); }
+
+ private:
+  const std::unique_ptr<Transport> below_;
+  const std::function<void(const Envelope&)> on_send_;
+};
+
+}  // namespace
 
 Cluster::Cluster(testing::World& world, ClusterOptions options)
     : world_(world),
@@ -44,6 +75,11 @@ void Cluster::Start(int i, bool must_succeed) {
   Process& process = members_[i];
   process.machine->Restart();
   process.transport = process.machine->NewTransport();
+  if (options_.on_send) {
+    process.transport = std::make_unique<ObservedTransport>(
+        std::move(process.transport),
+        [this, i](const Envelope& envelope) { options_.on_send(i, envelope); });
+  }
   process.storage = process.machine->NewStorage();
   MemberOptions options;
   options.id = name(i);
@@ -137,9 +173,11 @@ void Cluster::CheckHashes() {
     if (!running(i)) continue;
     const ClusterStatus status = Status(i);
     if (status.applied == 0) continue;
-    const auto [it, fresh] =
-        hashes_.try_emplace({status.cluster.ToString(), status.applied}, status.state_hash);
-    ASSERT_EQ(it->second, status.state_hash) << name(i) << " differs at index " << status.applied;
+    const auto [it, fresh] = hashes_.try_emplace({status.cluster.ToString(), status.applied},
+                                                 Seen{status.state_hash, i});
+    ASSERT_EQ(it->second.hash, status.state_hash)
+        << name(i) << " and " << name(it->second.by) << " differ at index " << status.applied;
+    if (it->second.by != i) ++hashes_compared_;
   }
 }
 

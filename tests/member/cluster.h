@@ -24,6 +24,8 @@ struct ClusterOptions {
   bool assert_new = true;
   absl::Duration disk_latency_max = absl::ZeroDuration();
   std::function<void(MemberOptions&)> change;  // of every member
+  // Sees what member `i` sends to another, in the turn that sends it.
+  std::function<void(int i, const Envelope&)> on_send;
   absl::Time wall_clock = absl::FromUnixSeconds(1'790'000'000);
 };
 
@@ -61,6 +63,8 @@ class Cluster {
   void Isolate(int i, bool cut);
   // Fails the test if two members with the same applied index differ in their state's hash (T9).
   void CheckHashes();
+  // How often a member was compared with another.
+  int hashes_compared() const { return hashes_compared_; }
 
  private:
   struct Process {
@@ -75,7 +79,12 @@ class Cluster {
   testing::World& world_;
   ClusterOptions options_;
   std::vector<Process> members_;
-  std::map<std::pair<std::string, Index>, std::uint64_t> hashes_;
+  struct Seen {
+    std::uint64_t hash;
+    int by;
+  };
+  std::map<std::pair<std::string, Index>, Seen> hashes_;
+  int hashes_compared_ = 0;
 };
 
 // Speaks to one member, over a port from its own process or over a client's connection. Sends raw

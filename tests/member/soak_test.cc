@@ -329,6 +329,7 @@ class Soak {
           << "client " << i << " is stuck: " << clients_[i]->Describe();
       cycles += clients_[i]->cycles();
     }
+    compared += cluster_.hashes_compared();
     for (int i = 0; i < cluster_.size(); ++i)
       EXPECT_TRUE(cluster_.stopped(i).ok()) << cluster_.stopped(i);
     // What was acknowledged is there, on whoever leads.
@@ -342,6 +343,7 @@ class Soak {
   }
 
   int cycles = 0;
+  int compared = 0;
   std::uint64_t trace() const { return world_.trace_hash(); }
 
  private:
@@ -358,14 +360,17 @@ class SoakTest : public ::testing::TestWithParam<bool> {};
 // PITFALLS T9 and L9 over faults of all kinds.
 TEST_P(SoakTest, T9NoTwoHoldersAndEqualStatesWhateverHappens) {
   int cycles = 0;
+  int compared = 0;
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     Soak soak(seed + (GetParam() ? 1000 : 0), GetParam());
     soak.Run();
     if (HasFatalFailure()) return;
     cycles += soak.cycles;
+    compared += soak.compared;
   }
   EXPECT_GT(cycles, 1000);
+  EXPECT_GT(compared, 10'000) << "states were hardly ever compared";
 }
 
 TEST(SoakDeterminism, ASeedReplaysARun) {

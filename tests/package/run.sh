@@ -10,17 +10,7 @@ build=${1:-$here/../../build/release}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-fail() { echo "FAILED: $*"; exit 1; }
-quietly() {
-  "$@" >"$scratch/log" 2>&1 || { cat "$scratch/log"; fail "$*"; }
-}
-setting() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
-# An honest consumer has neither our flags nor our include directories; ccache, mold and the compiler are
-# the machine's.
-compiler=$(setting CMAKE_CXX_COMPILER)
-grpc=$(setting TENURE_BUILD_GRPC)
-launcher=$(command -v ccache || true)
-fast_link=$(! command -v mold >/dev/null || echo -fuse-ld=mold)
+. "$here/common.sh"
 
 # Installed, then moved: nothing in it may remember where it was built or first installed.
 quietly cmake --install "$build" --prefix "$scratch/first"
@@ -36,13 +26,6 @@ fi
 if find "$prefix/include" -name '*.pb.h' | grep .; then
   fail "generated headers were installed: the schema is internal"
 fi
-
-no_grpc() {
-  if ldd "$1" | grep -iE 'libgrpc|libgpr|sqlite|libssl'; then
-    fail "$1 links what tenure::tenure alone must not need"
-  fi
-  readelf -d "$1" | grep -q NEEDED || fail "$1: readelf finds no dynamic section"
-}
 
 consume() {  # name, extra cmake arguments...
   local name=$1
@@ -63,6 +46,9 @@ if [ "$grpc" = ON ]; then
   echo "find_package, all parts"
   consume all -DCONSUMER_PART=all
   "$scratch/all/everything"
+  if (no_grpc "$scratch/all/everything") >/dev/null; then
+    fail "the check for gRPC sees none in a program that has it"
+  fi
   # Asked for by name, a part whose dependency is missing is refused, in words.
   if cmake -S "$here/consumer" -B "$scratch/refused" -G Ninja "-DCMAKE_PREFIX_PATH=$prefix" \
       "-DCMAKE_CXX_COMPILER=$compiler" -DCONSUMER_PART=all -DCMAKE_DISABLE_FIND_PACKAGE_gRPC=ON \

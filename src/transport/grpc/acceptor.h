@@ -38,8 +38,7 @@ class Connection {
   std::atomic<int> streams_{0};
 
   // The acceptor's thread only.
-  int watched_ = -1;  // the duplicate
-  bool ended_ = false;
+  int watched_ = -1;       // the duplicate
   Instant useless_since_;  // without a stream
   bool was_useful_ = false;
   std::uint64_t frames_seen_ = 0;
