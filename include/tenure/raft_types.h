@@ -70,8 +70,7 @@ struct HardState {
 
 // ---- Messages
 // ------------------------------------------------------------------------------------ Each carries
-// the sender's term. `from`, `to` and the cluster travel in the Envelope (transport.h). Snapshot
-// transfer and leadership transfer will add alternatives at the end of Message.
+// the sender's term. `from`, `to` and the cluster travel in the Envelope (transport.h).
 
 // A request for a vote, or, with `pre_vote`, for the promise of one (section 9.6). A pre-vote asks
 // on behalf of `term`, which the sender has not entered.
@@ -80,6 +79,8 @@ struct VoteRequest {
   bool pre_vote = false;
   Index last_index = 0;
   Term last_term = 0;
+  // The leader itself asked for this election (TimeoutNow), so its followers need not keep to it.
+  bool transfer = false;
 };
 
 // `term` is the responder's own term; `request_term` repeats the request's, so that an answer to an
@@ -103,6 +104,9 @@ struct AppendRequest {
   std::uint64_t round = 0;
   // Every member of the configuration has applied up to here: the log before it may be dropped.
   Index trim_through = 0;
+  // Numbers the hand-overs of this leader and their withdrawals, from 1: a TimeoutNow of an earlier
+  // number is void for whoever heard of this one.
+  std::uint64_t transfer = 0;
 };
 
 struct AppendResponse {
@@ -111,13 +115,21 @@ struct AppendResponse {
   // Accepted: the last index known to agree with the leader's log and durable here.
   // Refused: the responder's last index that may agree; the leader probes from there.
   Index match_index = 0;
-  Term hint_term = 0;       // refused: the term at match_index in the responder's log
-  Index rejected_prev = 0;  // refused: the prev_index that was refused, to tell late answers
-  Index applied = 0;        // the last index that the responder's state machine has applied
-  std::uint64_t round = 0;  // repeats the request's
+  Term hint_term = 0;          // refused: the term at match_index in the responder's log
+  Index rejected_prev = 0;     // refused: the prev_index that was refused, to tell late answers
+  Index applied = 0;           // the last index that the responder's state machine has applied
+  std::uint64_t round = 0;     // repeats the request's
+  std::uint64_t transfer = 0;  // the greatest number of a hand-over heard in this term
+  std::uint32_t priority = 0;  // the responder's: among those that can lead, the greatest should
 };
 
-using Message = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendResponse>;
+// The leader asks its follower to campaign at once (section 3.10).
+struct TimeoutNow {
+  Term term = 0;
+  std::uint64_t transfer = 0;  // obeyed only if it is the newest number that the receiver heard
+};
+
+using Message = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendResponse, TimeoutNow>;
 
 // ---- Durability
 // ----------------------------------------------------------------------------------

@@ -37,6 +37,9 @@ Core::Impl::Impl(Options options, Initial initial, Instant now)
       applied_(commit_),
       timeout_min_ns_(absl::ToInt64Nanoseconds(options_.election_timeout_min)),
       may_vote_from_(initial.may_vote_from),
+      lease_ns_(static_cast<std::int64_t>(static_cast<double>(timeout_min_ns_) *
+                                          (1 - options_.clock_drift_max) /
+                                          (1 + options_.clock_drift_max))),
       rounds_(timeout_min_ns_) {
   peers_.Follow(log_.configuration(), {});
   ResetElectionTimer();
@@ -62,11 +65,13 @@ void Core::Impl::On(Received& received) {
 
 void Core::Impl::On(const WriteDurable& durable) {
   durable_.Notice(durable.id);
+  disk_moved_ = now_;
   if (role_ == Role::kCandidate && durable_.write() >= hard_state_write_) {
     if (Peer* self = peers_.self()) self->ballot = Ballot::kYes;
     CountVotes();
   } else if (role_ == Role::kLeader) {
     MaybeCommit();
+    if (role_ != Role::kLeader) return;
     ServeReads();
     MaybeTrim();
   }
@@ -75,12 +80,13 @@ void Core::Impl::On(const WriteDurable& durable) {
 void Core::Impl::On(const WriteFailed&) {
   // What reached the disk is unknown and stays so: no retry can tell (Rebello et al., ATC'20).
   reads_.RefuseAll(out_.reads_refused);
+  transfer_.reset();
   role_ = Role::kStopped;
   leader_ = {};
 }
 
 void Core::Impl::On(Propose& propose) {
-  if (role_ != Role::kLeader) return;
+  if (role_ != Role::kLeader || transfer_.has_value()) return;
   Entry entry;
   entry.index = log_.last_index() + 1;
   entry.term = term_;
@@ -95,6 +101,10 @@ void Core::Impl::On(Propose& propose) {
 void Core::Impl::On(const Read& read) {
   if (role_ != Role::kLeader || reads_.size() >= options_.pending_reads_max) {
     out_.reads_refused.push_back(read.id);
+    return;
+  }
+  if (options_.lease_reads && HasLease(now_)) {
+    out_.reads_ready.push_back({read.id, commit_});
     return;
   }
   reads_.Add(read.id);
@@ -116,6 +126,7 @@ void Core::Impl::On(const Timer&) {
 
 WriteBatch& Core::Impl::Batch() {
   if (!out_.write.has_value()) {
+    if (!durable_.waiting()) disk_moved_ = now_;
     out_.write.emplace().id = ++last_write_;
     durable_.Written(last_write_, log_.last_index());
   }
@@ -133,18 +144,20 @@ void Core::Impl::AppendToLog(Entry entry) {
   batch.entries.push_back(entry);
   log_.Append(std::move(entry));
   durable_.Written(batch.id, log_.last_index());
-  if (!peers_.Follows(log_.configuration())) {
-    peers_.Follow(log_.configuration(), raft::Progress(log_.last_index() + 1, now_));
-  }
+  FollowConfiguration();
 }
 
 void Core::Impl::TruncateLog(Index from) {
   Batch().truncate_from = from;
   log_.TruncateFrom(from);
   durable_.Truncated(from);
-  if (!peers_.Follows(log_.configuration())) {
-    peers_.Follow(log_.configuration(), raft::Progress(from, now_));
-  }
+  FollowConfiguration();
+}
+
+void Core::Impl::FollowConfiguration() {
+  if (peers_.Follows(log_.configuration())) return;
+  peers_.Follow(log_.configuration(), raft::Progress(log_.last_index() + 1, now_));
+  if (role_ == Role::kLeader && peers_.ShortHanded()) short_handed_ = true;
 }
 
 void Core::Impl::CommitThrough(Index index) {
@@ -176,9 +189,12 @@ void Core::Impl::BecomeFollower(Term term, MemberId leader) {
     term_ = term;
     vote_ = {};
     SaveHardState();
+    transfer_heard_ = 0;
   }  // else the vote of this term stands, whatever the role was (redpanda#19)
   if (role_ == Role::kLeader) {
     reads_.RefuseAll(out_.reads_refused);
+    transfer_.reset();
+    short_handed_ = false;
     ResetElectionTimer();
   }
   role_ = Role::kFollower;
@@ -196,8 +212,12 @@ void Core::Impl::Finish() {
 Instant Core::Impl::Deadline() const {
   if (role_ == Role::kStopped) return Instant::InfiniteFuture();
   if (role_ == Role::kLeader) {
-    if (peers_.SelfAlone()) return heartbeat_due_;
-    return Instant::Earlier(heartbeat_due_, QuorumContact().PlusNs(timeout_min_ns_));
+    Instant deadline = heartbeat_due_;
+    if (transfer_.has_value()) {
+      deadline = Instant::Earlier(deadline, transfer_->since.PlusNs(timeout_min_ns_));
+    }
+    if (peers_.SelfAlone()) return deadline;
+    return Instant::Earlier(deadline, QuorumContact().PlusNs(timeout_min_ns_));
   }
   const std::optional<std::int64_t> wait = UntilElection();
   return wait.has_value() ? now_.PlusNs(*wait) : Instant::InfiniteFuture();
@@ -206,11 +226,11 @@ Instant Core::Impl::Deadline() const {
 std::optional<Core::Progress> Core::Impl::progress(const MemberId& id) const {
   const Peer* peer = role_ == Role::kLeader ? peers_.Find(id) : nullptr;
   if (peer == nullptr) return std::nullopt;
-  if (peer->self) return Core::Progress{durable_.index(), applied_, true};
+  if (peer->self) return Core::Progress{durable_.index(), applied_, true, options_.priority};
   const raft::Progress& known = peer->progress;
   const bool active =
       known.answered_round() > 0 && now_.HolderElapsedNs(known.contact()) < timeout_min_ns_;
-  return Core::Progress{known.match(), known.applied(), active};
+  return Core::Progress{known.match(), known.applied(), active, known.priority()};
 }
 
 // ---- Core ----
@@ -234,6 +254,11 @@ std::int64_t Core::committed_stamp_ns() const {
 }
 Index Core::term_start_index() const { return impl_->term_start(); }
 const Configuration& Core::configuration() const { return *impl_->log().configuration(); }
+Index Core::configuration_index() const { return impl_->log().configuration_index(); }
+bool Core::short_handed() const { return impl_->short_handed(); }
+bool Core::lost(const MemberId& id) const { return impl_->lost(id); }
+bool Core::transferring() const { return impl_->transferring(); }
+bool Core::HasLease(Instant now) const { return impl_->HasLease(now); }
 std::size_t Core::log_bytes() const { return impl_->log().bytes(); }
 std::optional<Core::Progress> Core::progress(const MemberId& id) const {
   return impl_->progress(id);

@@ -38,6 +38,13 @@ struct Options {
   std::size_t inflight_bytes_max = 8 << 20;
   // Reads waiting for a round of acknowledgements; past that they are refused.
   std::size_t pending_reads_max = 65536;
+
+  // Bound on every member's clock rate against real time: what the leader's lease allows for.
+  double clock_drift_max = 0.01;
+  // Serves reads by the lease while there is one, without a round of acknowledgements.
+  bool lease_reads = false;
+  // A leader hands over to a voter of greater priority that has caught up.
+  std::uint32_t priority = 0;
 };
 
 // What a member recovered from its storage, or what bootstrap gave it.
@@ -90,9 +97,27 @@ struct Applied {
 };
 // The deadline has come; also harmless at any other time.
 struct Timer {};
-// Later alternatives: Configure, Transfer, SnapshotTaken, SnapshotInstalled.
+// Who shall take part from now on. A change of voters goes through a joint configuration (section
+// 4.3), which the leader leaves by itself as soon as it is committed; a change of learners alone
+// takes one step, as they are never counted. Answered in Output::proposed or Output::refused.
+struct Configure {
+  std::vector<Server> voters;
+  std::vector<Server> learners;
+};
+// A younger incarnation of that name attested that this one is lost: it will never speak again, and
+// what it held is gone. See Peers for what follows.
+struct AttestLost {
+  MemberId who;
+};
+// Hands leadership over to `target`, or, if that is empty, to the voter that lags least (section
+// 3.10). It ends within one least election timeout: with another leader, or with
+// Output::transfer_failed. Refused in Output::refused.
+struct Transfer {
+  MemberId target;
+};
 
-using Event = std::variant<Received, WriteDurable, WriteFailed, Propose, Read, Applied, Timer>;
+using Event = std::variant<Received, WriteDurable, WriteFailed, Propose, Read, Applied, Timer,
+                           Configure, AttestLost, Transfer>;
 
 // ---- Output ----
 
@@ -129,13 +154,18 @@ struct Output {
   std::vector<ReadReady> reads_ready;
   std::vector<ReadId> reads_refused;      // retry-safe: this member does not (or no longer) lead
   std::optional<RoleChange> role_change;  // whenever role, term or known leader changed
-  // For Propose: where the entry went; absent if the proposal was refused because this member does
-  // not lead. It is committed only if `committed` later brings this index *with this term*.
+  // For Propose and Configure: where the entry went; absent if it was refused because this member
+  // does not lead or is handing over. It is committed only if `committed` later brings this index
+  // *with this term*.
   struct Proposed {
     Index index = 0;
     Term term = 0;
   };
   std::optional<Proposed> proposed;
+  // Why a Configure or Transfer was refused, for people. kUnavailable: this member does not lead;
+  // kFailedPrecondition: not now, try again; kInvalidArgument: never.
+  absl::Status refused;
+  bool transfer_failed = false;                  // the hand-over was given up: this member leads on
   Instant deadline = Instant::InfiniteFuture();  // send Timer then, at the latest
 };
 
@@ -163,6 +193,19 @@ class Core {
   // The first index of this leader's own term; reads wait for it. 0 unless leader.
   Index term_start_index() const;
   const Configuration& configuration() const;
+  // Where the configuration in force stands in the log; it is committed if that is.
+  Index configuration_index() const;
+  // A leader that may tell no client what it commits: too few voters are left for an ordinary
+  // majority, until the lost ones are exchanged (BOOTSTRAP rule 11).
+  bool short_handed() const;
+  // Whether its loss was attested here.
+  bool lost(const MemberId& id) const;
+  // A leader that is handing over takes no proposals.
+  bool transferring() const;
+  // True while nobody else can lead: by a quorum's answers, the clocks' drift and the promises that
+  // they keep (section 6.4.1). Void from the moment that a TimeoutNow leaves, for the rest of the
+  // term, unless its receiver acknowledged the withdrawal.
+  bool HasLease(Instant now) const;
   // Bytes of the entries held, payloads and a fixed charge for each: what a log limit counts.
   std::size_t log_bytes() const;
   // What the leader knows of another member: its last acknowledged index and applied index, and
@@ -171,6 +214,7 @@ class Core {
     Index match_index = 0;
     Index applied = 0;
     bool active = false;
+    std::uint32_t priority = 0;
   };
   std::optional<Progress> progress(const MemberId& id) const;
 

@@ -21,6 +21,8 @@ class Durable {
   Index index() const { return index_; }
   // All writes up to here are durable.
   WriteId write() const { return write_; }
+  // Whether a write is under way.
+  bool waiting() const { return !under_way_.empty(); }
 
   // Write `id`, the newest, brings the log up to `last`.
   void Written(WriteId id, Index last) {

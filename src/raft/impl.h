@@ -1,6 +1,7 @@
 // The core's state, and its parts by the role that they serve: core.cc takes events and durability,
 // election.cc votes, follower.cc takes appends, leader.cc sends them, linearizable reads and
-// trimming included. What each needs beside the others lives in small types of its own.
+// trimming included, membership.cc changes who takes part, transfer.cc hands over. What each needs
+// beside the others lives in small types of its own.
 #ifndef TENURE_RAFT_IMPL_H_
 #define TENURE_RAFT_IMPL_H_
 
@@ -9,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "raft/core.h"
 #include "raft/durable.h"
 #include "raft/log.h"
@@ -32,6 +34,10 @@ class Core::Impl {
   Index commit() const { return commit_; }
   Index term_start() const { return role_ == Role::kLeader ? term_start_ : 0; }
   std::optional<Core::Progress> progress(const MemberId& id) const;
+  bool short_handed() const { return short_handed_; }
+  bool lost(const MemberId& id) const { return peers_.Lost(id); }
+  bool transferring() const { return transfer_.has_value(); }
+  bool HasLease(Instant now) const;
 
  private:
   // ---- core.cc: events, durability, what every role does
@@ -50,6 +56,7 @@ class Core::Impl {
   // Appends to the log and to this step's batch.
   void AppendToLog(Entry entry);
   void TruncateLog(Index from);
+  void FollowConfiguration();
   void CommitThrough(Index index);
   // Drops the log up to `through`, if that is enough to be worth a write.
   void TrimLog(Index through);
@@ -70,8 +77,9 @@ class Core::Impl {
   bool MayVote() const { return now_.LeaderElapsedNs(may_vote_from_) >= 0; }
   bool UpToDate(Index last_index, Term last_term) const;
   void StartPreVote();
-  void StartElection();
-  void AskForVotes(Term term, bool pre_vote);
+  // `transfer`: the leader asked for it.
+  void StartElection(bool transfer = false);
+  void AskForVotes(Term term, bool pre_vote, bool transfer = false);
   void CountVotes();
 
   // ---- follower.cc
@@ -99,6 +107,38 @@ class Core::Impl {
   void MaybeTrim();
   // When the newest round began that a quorum has answered.
   Instant QuorumContact() const;
+  // The same, clock by clock, of `contact(peer)`.
+  template <typename F>
+  Instant QuorumInstant(F contact) const {
+    return Instant::FromReadings(
+        peers_.QuorumOf([&](const Peer& peer) { return contact(peer).boottime_ns(); }),
+        peers_.QuorumOf([&](const Peer& peer) { return contact(peer).monotonic_raw_ns(); }));
+  }
+
+  // ---- membership.cc
+  void On(Configure& configure);
+  void On(const AttestLost& attest);
+  // Empty if the leader may propose another configuration now.
+  absl::Status MayConfigure() const;
+  void AppendConfiguration(Configuration configuration);
+  // What follows once the configuration in force is committed: a joint one is left, and a leader
+  // that it does not name hands over.
+  void OnCommitted();
+
+  // ---- transfer.cc
+  void On(const Transfer& transfer);
+  void On(const MemberId& from, const TimeoutNow& now);
+  // The voter that lags least among those that answer; null if there is none.
+  const Peer* BestSuccessor() const;
+  void BeginTransfer(const MemberId& target);
+  // Sends TimeoutNow once the target has all that this leader has.
+  void GoOnWithTransfer();
+  void AbortTransfer();
+  bool DiskStalls() const;
+  // As it is told: nothing while this member could not take leadership.
+  std::uint32_t Priority() const { return peers_.SelfVotes() && MayVote() ? options_.priority : 0; }
+  // A stalled disk, a voter of greater priority.
+  void MaybeTransfer();
 
   const Options options_;
   Prng prng_;
@@ -116,13 +156,32 @@ class Core::Impl {
   WriteId last_write_ = 0;
   WriteId hard_state_write_ = 0;  // the last one that carried the hard state
 
+  Instant disk_moved_;  // when a write last became durable, or the first of those under way began
+
   const std::int64_t timeout_min_ns_;
   const Instant may_vote_from_;
+  const std::int64_t lease_ns_;
   std::optional<Instant> heard_;  // when a leader last was
   Instant election_since_;
   std::int64_t election_timeout_ns_ = 0;
+  std::uint64_t transfer_heard_ = 0;  // of this term's leader
 
   // Of a leader alone.
+  struct Handover {
+    MemberId target;
+    Instant since;
+    bool sent = false;
+  };
+  std::optional<Handover> transfer_;
+  std::uint64_t transfer_number_ = 0;  // of this term
+  // TimeoutNows that were sent in this term and may still be obeyed.
+  struct Loose {
+    MemberId target;
+    std::uint64_t number = 0;
+  };
+  std::vector<Loose> loose_;
+  std::optional<Instant> preferred_at_;  // when it last handed over to a greater priority
+  bool short_handed_ = false;
   Index term_start_ = 0;
   Rounds rounds_;
   Reads reads_;

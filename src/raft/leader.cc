@@ -15,6 +15,11 @@ void Core::Impl::BecomeLeader() {
   term_start_ = log_.last_index() + 1;
   rounds_ = Rounds(timeout_min_ns_);
   reads_ = Reads();
+  transfer_.reset();
+  transfer_number_ = 0;
+  loose_.clear();
+  preferred_at_.reset();
+  short_handed_ = peers_.ShortHanded();
   for (Peer& peer : peers_) peer.progress = raft::Progress(term_start_, now_);
 
   // Commits what earlier terms left behind, which counting alone must not (section 3.6.2). It
@@ -37,19 +42,33 @@ void Core::Impl::OnHeartbeatTimer() {
     BecomeFollower(term_, {});
     return;
   }
+  if (transfer_.has_value() && now_.Reached(transfer_->since.PlusNs(timeout_min_ns_))) {
+    AbortTransfer();
+    if (role_ != Role::kLeader) return;
+  }
   if (!now_.Reached(heartbeat_due_)) return;
+  MaybeTransfer();
   heartbeat_due_ = now_ + options_.heartbeat_interval;
   StartRound(/*everybody=*/true);
 }
 
 Instant Core::Impl::QuorumContact() const {
-  return Instant::FromReadings(
-      peers_.QuorumOf([this](const Peer& peer) {
-        return (peer.self ? now_ : peer.progress.contact()).boottime_ns();
-      }),
-      peers_.QuorumOf([this](const Peer& peer) {
-        return (peer.self ? now_ : peer.progress.contact()).monotonic_raw_ns();
-      }));
+  return QuorumInstant([this](const Peer& p) { return p.self ? now_ : p.progress.contact(); });
+}
+
+bool Core::Impl::HasLease(Instant now) const {
+  // Every follower that answered a round keeps to this leader for one least election timeout from
+  // then on, as the slower of its clocks counts it; here the faster one counts.
+  if (role_ != Role::kLeader || commit_ < term_start_ || !loose_.empty() || short_handed_) {
+    return false;
+  }
+  const Instant never = Instant::FromReadings(now.boottime_ns() - 2 * timeout_min_ns_,
+                                              now.monotonic_raw_ns() - 2 * timeout_min_ns_);
+  const Instant since = QuorumInstant([&](const Peer& p) {
+    if (p.self) return now;
+    return p.progress.answered_round() > 0 ? p.progress.contact() : never;
+  });
+  return now.HolderElapsedNs(since) < lease_ns_;
 }
 
 void Core::Impl::StartRound(bool everybody) {
@@ -102,6 +121,7 @@ void Core::Impl::SendAppend(Peer& peer, std::vector<Entry> entries) {
   request.commit = commit_;
   request.round = rounds_.current();
   request.trim_through = log_.trimmed_through();
+  request.transfer = transfer_number_;
   Send(peer.id, std::move(request));
 }
 
@@ -120,6 +140,10 @@ void Core::Impl::On(const MemberId& from, const AppendResponse& response) {
 
   raft::Progress& progress = peer->progress;
   if (auto began = rounds_.BeganAt(response.round)) progress.Answered(response.round, *began);
+  progress.Told(response.transfer, response.priority);
+  std::erase_if(loose_, [&](const Loose& sent) {
+    return sent.target == from && response.transfer > sent.number;
+  });
   progress.Applied(response.applied);
   progress.Matched(response.applied);  // what it applied is committed, and durable there
   if (response.accepted) {
@@ -131,8 +155,11 @@ void Core::Impl::On(const MemberId& from, const AppendResponse& response) {
     OnRefused(*peer, response);
   }
   MaybeCommit();
+  if (role_ != Role::kLeader) return;
   ServeReads();
-  SendEntries(*peer);
+  peer = peers_.Find(from);  // a committed configuration may have been followed by another
+  if (peer != nullptr) SendEntries(*peer);
+  if (transfer_.has_value()) GoOnWithTransfer();
   MaybeTrim();
 }
 
@@ -154,6 +181,7 @@ void Core::Impl::MaybeCommit() {
   // figure 3.7).
   if (reached <= commit_ || log_.TermAt(reached) != term_) return;
   CommitThrough(reached);
+  OnCommitted();
 }
 
 void Core::Impl::ServeReads() {

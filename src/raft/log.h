@@ -68,6 +68,8 @@ class Log {
   const std::shared_ptr<const Configuration>& configuration() const {
     return configurations_.back().configuration;
   }
+  // Where it was appended, or trimmed_through() if it is older than that.
+  Index configuration_index() const { return configurations_.back().since; }
 
   static std::size_t Charge(const Entry& entry) { return kEntryCharge + entry.payload_bytes(); }
 

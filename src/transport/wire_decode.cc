@@ -107,6 +107,9 @@ Parsed ParseAppend(absl::string_view bytes, PeerBody* body) {
         case 7:
           request.trim_through = reader.number();
           break;
+        case 8:
+          request.transfer = reader.number();
+          break;
         default:
           break;
       }
@@ -200,8 +203,8 @@ Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, PeerBody* body) {
   switch (kind) {
     case field::kVoteRequest:
       return Convert<v1::VoteRequest>(bytes, body, [](const v1::VoteRequest& from) {
-        return raft::Message(
-            raft::VoteRequest{from.term(), from.pre_vote(), from.last_index(), from.last_term()});
+        return raft::Message(raft::VoteRequest{from.term(), from.pre_vote(), from.last_index(),
+                                               from.last_term(), from.transfer()});
       });
     case field::kVoteResponse:
       return Convert<v1::VoteResponse>(bytes, body, [](const v1::VoteResponse& from) {
@@ -212,9 +215,13 @@ Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, PeerBody* body) {
       return ParseAppend(bytes, body);
     case field::kAppendResponse:
       return Convert<v1::AppendResponse>(bytes, body, [](const v1::AppendResponse& from) {
-        return raft::Message(raft::AppendResponse{from.term(), from.accepted(), from.match_index(),
-                                                  from.hint_term(), from.rejected_prev(),
-                                                  from.applied(), from.round()});
+        return raft::Message(raft::AppendResponse{
+            from.term(), from.accepted(), from.match_index(), from.hint_term(),
+            from.rejected_prev(), from.applied(), from.round(), from.transfer(), from.priority()});
+      });
+    case field::kTimeoutNow:
+      return Convert<v1::TimeoutNow>(bytes, body, [](const v1::TimeoutNow& from) {
+        return raft::Message(raft::TimeoutNow{from.term(), from.transfer()});
       });
     case field::kForwardedRequests:
       return ParseForwarded(bytes, body, /*replies=*/false);

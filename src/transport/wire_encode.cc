@@ -93,6 +93,7 @@ class PreparedBody {
       to.set_pre_vote(from.pre_vote);
       to.set_last_index(from.last_index);
       to.set_last_term(from.last_term);
+      to.set_transfer(from.transfer);
     });
   }
   void Prepare(const raft::VoteResponse& from) {
@@ -112,6 +113,14 @@ class PreparedBody {
       to.set_rejected_prev(from.rejected_prev);
       to.set_applied(from.applied);
       to.set_round(from.round);
+      to.set_transfer(from.transfer);
+      to.set_priority(from.priority);
+    });
+  }
+  void Prepare(const raft::TimeoutNow& from) {
+    Use<v1::TimeoutNow>(field::kTimeoutNow, [&](v1::TimeoutNow& to) {
+      to.set_term(from.term);
+      to.set_transfer(from.transfer);
     });
   }
   void Prepare(const Hello& from) {
@@ -176,7 +185,8 @@ class PreparedBody {
       size_ += WithHeadSize(4, entries_.emplace_back(entry).size);
     }
     size_ += UintSize(1, from.term) + UintSize(2, from.prev_index) + UintSize(3, from.prev_term) +
-             UintSize(5, from.commit) + UintSize(6, from.round) + UintSize(7, from.trim_through);
+             UintSize(5, from.commit) + UintSize(6, from.round) + UintSize(7, from.trim_through) +
+             UintSize(8, from.transfer);
   }
   void PutAppend(std::string* out) const {
     PutUint(1, append_->term, out);
@@ -186,6 +196,7 @@ class PreparedBody {
     PutUint(5, append_->commit, out);
     PutUint(6, append_->round, out);
     PutUint(7, append_->trim_through, out);
+    PutUint(8, append_->transfer, out);
   }
 
   // Forwarded elements are the client's own, in the same fields: appended to a string of their own,

@@ -23,6 +23,7 @@ constexpr std::uint32_t kVoteRequest = 16;
 constexpr std::uint32_t kVoteResponse = 17;
 constexpr std::uint32_t kAppendRequest = 18;
 constexpr std::uint32_t kAppendResponse = 19;
+constexpr std::uint32_t kTimeoutNow = 20;
 constexpr std::uint32_t kHandshakeHello = 32;
 constexpr std::uint32_t kBootstrapPropose = 33;
 constexpr std::uint32_t kBootstrapAccept = 34;

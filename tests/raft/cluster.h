@@ -37,6 +37,7 @@ class Cluster {
  public:
   struct Node {
     Options options;
+    bool spare = false;  // belongs to no configuration at first
     Index applied_at_start = 0;
     HardState hard_state;             // durable
     DiskLog disk;                     // durable

@@ -56,6 +56,10 @@ class Invariants {
       if (r->accepted && r->term == durable) {
         ASSERT_LE(r->match_index, node.disk.last_index());
       }
+    } else if (const auto* t = std::get_if<TimeoutNow>(&message)) {
+      ASSERT_EQ(t->term, durable);
+      // Whoever asks for an election has no lease, from before anybody hears of it.
+      ASSERT_FALSE(node.core->HasLease(cluster_->now()));
     } else {
       ASSERT_LE(std::get<AppendRequest>(message).term, durable);
     }

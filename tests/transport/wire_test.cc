@@ -53,7 +53,7 @@ std::vector<PeerBody> AllBodies() {
                           .leader_address = "h:1",
                           .reply = "r"};
   return {
-      raft::Message(raft::VoteRequest{3, true, 4, 2}),
+      raft::Message(raft::VoteRequest{3, true, 4, 2, true}),
       raft::Message(raft::VoteResponse{3, 2, true, true}),
       raft::Message(raft::AppendRequest{
           .term = 7,
@@ -62,8 +62,10 @@ std::vector<PeerBody> AllBodies() {
           .entries = {CommandsEntry(9, "a"), CommandsEntry(10, ""), ConfigurationEntry()},
           .commit = 8,
           .round = 1'000'000,
-          .trim_through = 2}),
-      raft::Message(raft::AppendResponse{7, true, 10, 6, 8, 9, 1'000'000}),
+          .trim_through = 2,
+          .transfer = 4}),
+      raft::Message(raft::AppendResponse{7, true, 10, 6, 8, 9, 1'000'000, 4, 5}),
+      raft::Message(raft::TimeoutNow{7, 4}),
       Handshake(Hello{true, true, true, 12, 0xabcdef}),
       Handshake(BootstrapPropose{id, ConfigurationEntry(), true}),
       Handshake(BootstrapAccept{id, 3}),
