@@ -129,7 +129,37 @@ struct TimeoutNow {
   std::uint64_t transfer = 0;  // obeyed only if it is the newest number that the receiver heard
 };
 
-using Message = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendResponse, TimeoutNow>;
+// What a snapshot stands for: the state machine's state once everything up to `index` was applied,
+// which is committed. Two snapshots of one place are the same but for `bytes` (section 5.1).
+struct SnapshotInfo {
+  Index index = 0;  // 0: none
+  Term term = 0;
+  std::int64_t stamp_ns = 0;
+  std::shared_ptr<const Configuration> configuration;  // in force at `index`
+  std::uint64_t bytes = 0;
+
+  bool empty() const { return index == 0; }
+};
+
+// One chunk of a snapshot, for a follower that lags behind the leader's log. It is a heartbeat too.
+struct SnapshotRequest {
+  Term term = 0;
+  SnapshotInfo snapshot;
+  std::uint64_t offset = 0;
+  Payload data;  // empty as the core leaves it: whoever sends it fills it from the storage
+  std::uint64_t round = 0;
+};
+
+// What the follower wants next. Once the snapshot is installed, it answers with an AppendResponse.
+struct SnapshotResponse {
+  Term term = 0;
+  Index index = 0;           // repeats the snapshot's
+  std::uint64_t offset = 0;  // all before is durable here
+  std::uint64_t round = 0;   // repeats the request's
+};
+
+using Message = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendResponse, TimeoutNow,
+                             SnapshotRequest, SnapshotResponse>;
 
 // ---- Durability
 // ----------------------------------------------------------------------------------
@@ -137,6 +167,14 @@ using Message = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendRes
 // Names a write, so that what depends on it can wait. Rises by one with each batch of one
 // incarnation.
 using WriteId = std::uint64_t;
+
+// A piece of a snapshot in the making. Piece follows piece from offset 0, which begins anew and
+// drops what was in the making before.
+struct SnapshotChunk {
+  Index index = 0;
+  std::uint64_t offset = 0;
+  Payload data;
+};
 
 // What becomes durable together, or not at all; batches become durable in their order. The hard
 // state belongs to the same batch as the entries of its term: never after them.
@@ -146,6 +184,10 @@ struct WriteBatch {
   Index truncate_from = 0;     // drop entries from this index on, before appending; 0: none
   std::vector<Entry> entries;  // contiguous
   Index trim_through = 0;      // entries up to here may be dropped; 0: none
+  std::optional<SnapshotChunk> chunk;
+  // The chunks written so far, this batch's included, are this snapshot now, in place of any other.
+  // If the log does not hold its entry, it replaces the log, before anything else of this batch.
+  std::optional<SnapshotInfo> snapshot;
   // Set once, when a free member enters a cluster: it is what makes the member belong to it.
   std::optional<ClusterId> entered;
 };

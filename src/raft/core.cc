@@ -33,6 +33,7 @@ Core::Impl::Impl(Options options, Initial initial, Instant now)
       now_(now),
       term_(initial.hard_state.term),
       vote_(initial.hard_state.vote),
+      snapshot_(std::move(initial.snapshot)),
       commit_(std::clamp(initial.applied, log_.trimmed_through(), log_.last_index())),
       applied_(commit_),
       timeout_min_ns_(absl::ToInt64Nanoseconds(options_.election_timeout_min)),
@@ -71,10 +72,10 @@ void Core::Impl::On(const WriteDurable& durable) {
     CountVotes();
   } else if (role_ == Role::kLeader) {
     MaybeCommit();
-    if (role_ != Role::kLeader) return;
-    ServeReads();
-    MaybeTrim();
+    if (role_ == Role::kLeader) ServeReads();
+    if (role_ == Role::kLeader) MaybeTrim();
   }
+  MaybeAdoptSnapshot();
 }
 
 void Core::Impl::On(const WriteFailed&) {
@@ -167,6 +168,9 @@ void Core::Impl::CommitThrough(Index index) {
 
 void Core::Impl::TrimLog(Index through) {
   through = std::min({through, applied_, commit_});
+  if (!options_.trim_without_snapshot) through = std::min(through, snapshot_.index);
+  // The log goes on where the snapshot ends.
+  if (making_.index != 0) through = std::min(through, making_.index);
   if (through <= log_.trimmed_through()) return;
   if (through - log_.trimmed_through() < kTrimEntries && log_.BytesThrough(through) < kTrimBytes) {
     return;
@@ -230,7 +234,8 @@ std::optional<Core::Progress> Core::Impl::progress(const MemberId& id) const {
   const raft::Progress& known = peer->progress;
   const bool active =
       known.answered_round() > 0 && now_.HolderElapsedNs(known.contact()) < timeout_min_ns_;
-  return Core::Progress{known.match(), known.applied(), active, known.priority()};
+  return Core::Progress{known.match(), known.applied(), active, known.priority(),
+                        known.state() == raft::Progress::State::kSnapshot};
 }
 
 // ---- Core ----
@@ -259,6 +264,10 @@ bool Core::short_handed() const { return impl_->short_handed(); }
 bool Core::lost(const MemberId& id) const { return impl_->lost(id); }
 bool Core::transferring() const { return impl_->transferring(); }
 bool Core::HasLease(Instant now) const { return impl_->HasLease(now); }
+const SnapshotInfo& Core::snapshot() const { return impl_->snapshot(); }
+Index Core::making_snapshot() const { return impl_->making_snapshot(); }
+bool Core::snapshot_wanted() const { return impl_->snapshot_wanted(); }
+bool Core::sending_snapshot() const { return impl_->sending_snapshot(); }
 std::size_t Core::log_bytes() const { return impl_->log().bytes(); }
 std::optional<Core::Progress> Core::progress(const MemberId& id) const {
   return impl_->progress(id);

@@ -39,6 +39,10 @@ struct Options {
   // Reads waiting for a round of acknowledgements; past that they are refused.
   std::size_t pending_reads_max = 65536;
 
+  // Whether the log may be trimmed past the last snapshot, up to what every member has applied:
+  // where no restart needs the log to make the state anew.
+  bool trim_without_snapshot = true;
+
   // Bound on every member's clock rate against real time: what the leader's lease allows for.
   double clock_drift_max = 0.01;
   // Serves reads by the lease while there is one, without a round of acknowledgements.
@@ -56,6 +60,7 @@ struct Initial {
   std::shared_ptr<const Configuration> trimmed_configuration;  // in force at trimmed_through
   std::vector<Entry> entries;  // contiguous from trimmed_through + 1
   Index applied = 0;           // what the state machine already holds; 0: nothing
+  SnapshotInfo snapshot;       // what the storage holds, durable and whole
   // When this member may first vote or pre-vote (one maximum election timeout after its start, so
   // that a restart does not forget a promise to a leader); Instant{} in the first election of a
   // bootstrap.
@@ -116,8 +121,19 @@ struct Transfer {
   MemberId target;
 };
 
+// A piece of a snapshot of this member's own state as it was when `through` was applied, in order
+// from offset 0. Pieces of one that this core has no use for any more are dropped:
+// making_snapshot() tells. With the last one durable, the snapshot may be sent, and the log before
+// it dropped.
+struct SnapshotPiece {
+  Index through = 0;
+  std::uint64_t offset = 0;
+  Payload data;
+  bool last = false;
+};
+
 using Event = std::variant<Received, WriteDurable, WriteFailed, Propose, Read, Applied, Timer,
-                           Configure, AttestLost, Transfer>;
+                           Configure, AttestLost, Transfer, SnapshotPiece>;
 
 // ---- Output ----
 
@@ -130,6 +146,16 @@ struct Outgoing {
 struct GatedOutgoing {
   WriteId after = 0;
   Outgoing outgoing;
+};
+
+// A piece of a snapshot that the leader sends, in order from offset 0, which begins anew. With the
+// last one, the state machine becomes what the pieces say, in place of what it was; `committed`
+// goes on from there.
+struct InstallPiece {
+  SnapshotInfo snapshot;
+  std::uint64_t offset = 0;
+  Payload data;
+  bool last = false;
 };
 
 // A read may be served once the state machine has applied `index`.
@@ -150,6 +176,7 @@ struct Output {
   std::vector<Outgoing> messages;          // may leave now, beside the write (section 10.2.1)
   std::vector<GatedOutgoing> after_write;  // in order of their writes
   std::optional<WriteBatch> write;         // at most one a step; hand it to Storage in order
+  std::optional<InstallPiece> install;     // before what is committed
   std::vector<Entry> committed;            // contiguous, each exactly once: apply in order
   std::vector<ReadReady> reads_ready;
   std::vector<ReadId> reads_refused;      // retry-safe: this member does not (or no longer) lead
@@ -206,6 +233,14 @@ class Core {
   // they keep (section 6.4.1). Void from the moment that a TimeoutNow leaves, for the rest of the
   // term, unless its receiver acknowledged the withdrawal.
   bool HasLease(Instant now) const;
+  // The snapshot that is held, durable and whole.
+  const SnapshotInfo& snapshot() const;
+  // The index of the own snapshot in the making; 0: none.
+  Index making_snapshot() const;
+  // A member lags behind the log and a snapshot must be taken for it.
+  bool snapshot_wanted() const;
+  // One that answers is being sent the present snapshot: another now would let it begin anew.
+  bool sending_snapshot() const;
   // Bytes of the entries held, payloads and a fixed charge for each: what a log limit counts.
   std::size_t log_bytes() const;
   // What the leader knows of another member: its last acknowledged index and applied index, and
@@ -215,6 +250,7 @@ class Core {
     Index applied = 0;
     bool active = false;
     std::uint32_t priority = 0;
+    bool snapshot = false;  // it is being sent a snapshot
   };
   std::optional<Progress> progress(const MemberId& id) const;
 

@@ -32,6 +32,12 @@ class Durable {
       under_way_.push_back({id, last});
     }
   }
+  // The log is another one, which begins after `base`; write `id`, the newest, brings that.
+  void Replaced(WriteId id, Index base) {
+    index_ = 0;
+    for (Write& write : under_way_) write.last = 0;
+    Written(id, base);
+  }
   // The log now ends before `from`.
   void Truncated(Index from) {
     index_ = std::min(index_, from - 1);

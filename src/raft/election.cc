@@ -18,11 +18,17 @@ void Core::Impl::ResetElectionTimer() {
 }
 
 std::optional<std::int64_t> Core::Impl::UntilElection() const {
-  if (!peers_.SelfVotes()) return std::nullopt;
+  if (!MayCampaign()) return std::nullopt;
   // Both waits keep a promise to a leader, so the slower clock counts.
   const std::int64_t timeout = election_timeout_ns_ - now_.LeaderElapsedNs(election_since_);
   const std::int64_t start = -now_.LeaderElapsedNs(may_vote_from_);
   return std::max<std::int64_t>({timeout, start, 0});
+}
+
+// A member that the newest configuration in its log leaves out is still needed until that is
+// committed: it may be the only one whose log its successor's voters cannot refuse (section 4.2.2).
+bool Core::Impl::MayCampaign() const {
+  return peers_.SelfVotes() || log_.NamesVoterSince(commit_, options_.self);
 }
 
 bool Core::Impl::HeardFromLeader() const {
@@ -89,7 +95,7 @@ void Core::Impl::StartPreVote() {
   leader_ = {};
   ResetElectionTimer();
   peers_.ClearBallots();
-  peers_.self()->ballot = Ballot::kYes;
+  if (Peer* self = peers_.self()) self->ballot = Ballot::kYes;
   AskForVotes(term_ + 1, true);
   CountVotes();
 }

@@ -22,9 +22,7 @@ void Core::Impl::On(const MemberId& from, AppendRequest& request) {
     if (role_ == Role::kLeader || (!leader_.empty() && leader_ != from)) return;
   }
   if (ContradictsCommitted(request)) return;
-  BecomeFollower(request.term, from);
-  heard_ = now_;
-  ResetElectionTimer();
+  HearLeader(request.term, from);
   transfer_heard_ = std::max(transfer_heard_, request.transfer);
 
   // What is committed here agrees with any leader's log (section 3.6.3), so an append that begins
@@ -55,6 +53,12 @@ void Core::Impl::On(const MemberId& from, AppendRequest& request) {
   response.match_index = wrote ? match : std::min(match, durable_.index());
   const WriteId after = durable_.WriteFor(response.match_index);
   Send(from, std::move(response), after);
+}
+
+void Core::Impl::HearLeader(Term term, const MemberId& leader) {
+  BecomeFollower(term, leader);
+  heard_ = now_;
+  ResetElectionTimer();
 }
 
 bool Core::Impl::ContradictsCommitted(const AppendRequest& request) const {

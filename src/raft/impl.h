@@ -1,7 +1,7 @@
 // The core's state, and its parts by the role that they serve: core.cc takes events and durability,
 // election.cc votes, follower.cc takes appends, leader.cc sends them, linearizable reads and
-// trimming included, membership.cc changes who takes part, transfer.cc hands over. What each needs
-// beside the others lives in small types of its own.
+// trimming included, snapshots.cc takes, sends and installs them, membership.cc changes who takes
+// part, transfer.cc hands over. What each needs beside the others lives in small types of its own.
 #ifndef TENURE_RAFT_IMPL_H_
 #define TENURE_RAFT_IMPL_H_
 
@@ -38,6 +38,10 @@ class Core::Impl {
   bool lost(const MemberId& id) const { return peers_.Lost(id); }
   bool transferring() const { return transfer_.has_value(); }
   bool HasLease(Instant now) const;
+  const SnapshotInfo& snapshot() const { return snapshot_; }
+  Index making_snapshot() const { return making_.index; }
+  bool snapshot_wanted() const;
+  bool sending_snapshot() const;
 
  private:
   // ---- core.cc: events, durability, what every role does
@@ -73,6 +77,7 @@ class Core::Impl {
   void ResetElectionTimer();
   // Nanoseconds until this member may campaign; absent if its configuration does not let it.
   std::optional<std::int64_t> UntilElection() const;
+  bool MayCampaign() const;
   bool HeardFromLeader() const;
   bool MayVote() const { return now_.LeaderElapsedNs(may_vote_from_) >= 0; }
   bool UpToDate(Index last_index, Term last_term) const;
@@ -84,6 +89,7 @@ class Core::Impl {
 
   // ---- follower.cc
   void On(const MemberId& from, AppendRequest& request);
+  void HearLeader(Term term, const MemberId& leader);
   // True of what no leader can say: that a committed entry is another one.
   bool ContradictsCommitted(const AppendRequest& request) const;
   // Takes the entries from position `first` on: what precedes them agrees, and none is committed.
@@ -102,9 +108,12 @@ class Core::Impl {
   void SendEntries(Peer& peer);
   void SendToAll();
   void SendAppend(Peer& peer, std::vector<Entry> entries);
+  void SendAppendAfter(Peer& peer, Index prev_index, std::vector<Entry> entries);
   void MaybeCommit();
   void ServeReads();
   void MaybeTrim();
+  // How far the log may go because the snapshot stands for it.
+  Index SnapshotTrim() const;
   // When the newest round began that a quorum has answered.
   Instant QuorumContact() const;
   // The same, clock by clock, of `contact(peer)`.
@@ -114,6 +123,18 @@ class Core::Impl {
         peers_.QuorumOf([&](const Peer& peer) { return contact(peer).boottime_ns(); }),
         peers_.QuorumOf([&](const Peer& peer) { return contact(peer).monotonic_raw_ns(); }));
   }
+
+  // ---- snapshots.cc
+  void On(SnapshotPiece& piece);
+  void On(const MemberId& from, SnapshotRequest& request);
+  void On(const MemberId& from, const SnapshotResponse& response);
+  // The own snapshot counts from when it is durable on.
+  void MaybeAdoptSnapshot();
+  void Install(const MemberId& from, const SnapshotRequest& request);
+  // Whether an append to a peer at `next` needs what the log does not hold any more.
+  bool BehindLog(Index next) const { return next <= log_.trimmed_through(); }
+  void BeginSnapshot(Peer& peer);
+  void SendChunk(Peer& peer);
 
   // ---- membership.cc
   void On(Configure& configure);
@@ -151,12 +172,19 @@ class Core::Impl {
   Term term_ = 0;
   MemberId vote_;
   MemberId leader_;
+  SnapshotInfo snapshot_;  // durable and whole
   Index commit_ = 0;
   Index applied_ = 0;
   WriteId last_write_ = 0;
   WriteId hard_state_write_ = 0;  // the last one that carried the hard state
 
   Instant disk_moved_;  // when a write last became durable, or the first of those under way began
+
+  SnapshotInfo making_;    // of the own state, so far
+  WriteId made_by_ = 0;    // the write that completes it; 0: none yet
+  SnapshotInfo incoming_;  // from the leader
+  std::uint64_t incoming_bytes_ = 0;
+  Term incoming_term_ = 0;  // the leader's
 
   const std::int64_t timeout_min_ns_;
   const Instant may_vote_from_;

@@ -80,6 +80,13 @@ void Core::Impl::StartRound(bool everybody) {
 }
 
 void Core::Impl::SendHeartbeat(Peer& peer) {
+  if (peer.progress.state() == raft::Progress::State::kSnapshot) {
+    // A chunk, or its answer, may have been lost.
+    if (peer.progress.snapshot() != 0) return SendChunk(peer);
+    // With nothing to send yet: it agrees with an empty log, as everybody does.
+    return SendAppendAfter(peer, 0, {});
+  }
+  if (BehindLog(peer.progress.next())) return BeginSnapshot(peer);
   // It follows all that was sent, so a refusal betrays what was lost on the way, and a lost probe
   // is made good.
   SendAppend(peer, {});
@@ -93,6 +100,11 @@ void Core::Impl::SendToAll() {
 
 void Core::Impl::SendEntries(Peer& peer) {
   raft::Progress& progress = peer.progress;
+  if (progress.state() == raft::Progress::State::kSnapshot) {
+    if (progress.snapshot() != 0 && !progress.chunk_sent()) SendChunk(peer);
+    return;
+  }
+  if (BehindLog(progress.next())) return BeginSnapshot(peer);
   if (progress.state() == raft::Progress::State::kProbe) {
     if (progress.probe_sent()) return;
     progress.SentProbe();
@@ -113,9 +125,13 @@ void Core::Impl::SendEntries(Peer& peer) {
 }
 
 void Core::Impl::SendAppend(Peer& peer, std::vector<Entry> entries) {
+  SendAppendAfter(peer, peer.progress.next() - 1, std::move(entries));
+}
+
+void Core::Impl::SendAppendAfter(Peer& peer, Index prev_index, std::vector<Entry> entries) {
   AppendRequest request;
   request.term = term_;
-  request.prev_index = peer.progress.next() - 1;
+  request.prev_index = prev_index;
   request.prev_term = log_.TermAt(request.prev_index).value_or(0);
   request.entries = std::move(entries);
   request.commit = commit_;
@@ -151,6 +167,10 @@ void Core::Impl::On(const MemberId& from, const AppendResponse& response) {
     // What answers the probe, or knows more; a late answer from before it does not end it.
     const bool found = response.match_index + 1 >= progress.next();
     if (progress.state() == raft::Progress::State::kProbe && found) progress.BecomeReplicate();
+    // The snapshot is installed, or what it lacked came otherwise: the log can go on from there.
+    if (progress.state() == raft::Progress::State::kSnapshot && !BehindLog(progress.match() + 1)) {
+      progress.BecomeReplicate();
+    }
   } else {
     OnRefused(*peer, response);
   }
@@ -169,8 +189,10 @@ void Core::Impl::OnRefused(Peer& peer, const AppendResponse& response) {
                          ? response.rejected_prev != progress.next() - 1
                          : response.rejected_prev <= progress.match();
   if (stale || response.rejected_prev == 0) return;
+  if (progress.state() == raft::Progress::State::kSnapshot) return;
   // Neither what it lacks nor what is of a later term than it can hold there will agree.
   const Index hint = std::min(response.match_index, response.rejected_prev - 1);
+  if (hint < log_.trimmed_through() && BehindLog(progress.match() + 1)) return BeginSnapshot(peer);
   progress.BecomeProbe(log_.LastNotAfter(hint, response.hint_term) + 1);
 }
 
@@ -206,7 +228,22 @@ void Core::Impl::MaybeTrim() {
   for (const Peer& peer : peers_) {
     if (!peer.self) applied = std::min(applied, peer.progress.applied());
   }
-  TrimLog(applied);
+  // Whoever is away does not hold the log back for ever: it gets the snapshot (etcd#18055).
+  TrimLog(std::max(applied, SnapshotTrim()));
+}
+
+Index Core::Impl::SnapshotTrim() const {
+  Index through = snapshot_.index;
+  for (const Peer& peer : peers_) {
+    if (peer.self || now_.HolderElapsedNs(peer.progress.contact()) >= timeout_min_ns_) continue;
+    // One that answers and follows closely is not made to start over for the sake of a few entries.
+    const Index match = peer.progress.match();
+    if (match < through &&
+        log_.BytesThrough(through) - log_.BytesThrough(match) <= options_.append_bytes_max) {
+      through = match;
+    }
+  }
+  return through;
 }
 
 }  // namespace tenure::raft

@@ -114,7 +114,7 @@ void Core::Impl::On(const MemberId& from, const TimeoutNow& now) {
   if (now.term != term_ || role_ != Role::kFollower || leader_ != from) return;
   // Only the newest hand-over that this leader told of: a withdrawn one is void.
   if (now.transfer == 0 || now.transfer != transfer_heard_) return;
-  if (!peers_.SelfVotes() || !MayVote()) return;
+  if (!MayCampaign() || !MayVote()) return;
   StartElection(/*transfer=*/true);
 }
 

@@ -25,6 +25,13 @@ std::vector<raft::Server> FromSchema(
   return out;
 }
 
+std::shared_ptr<const raft::Configuration> FromSchema(const v1::Configuration& from) {
+  return std::make_shared<const raft::Configuration>(
+      raft::Configuration{.voters = FromSchema(from.voters()),
+                          .voters_outgoing = FromSchema(from.voters_outgoing()),
+                          .learners = FromSchema(from.learners())});
+}
+
 // `known` becomes false if the entry is of a kind that this version does not know.
 bool ParseEntry(absl::string_view bytes, raft::Entry* entry, bool* known) {
   Reader reader(bytes);
@@ -45,10 +52,7 @@ bool ParseEntry(absl::string_view bytes, raft::Entry* entry, bool* known) {
       if (reader.bytes().size() > kMaxConfigurationBytes || !ParseMessage(reader.bytes(), &from)) {
         return false;
       }
-      entry->configuration = std::make_shared<const raft::Configuration>(
-          raft::Configuration{.voters = FromSchema(from.voters()),
-                              .voters_outgoing = FromSchema(from.voters_outgoing()),
-                              .learners = FromSchema(from.learners())});
+      entry->configuration = FromSchema(from);
     }
   }
   // Nothing may be decided by a configuration that is not there.
@@ -222,6 +226,28 @@ Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, PeerBody* body) {
     case field::kTimeoutNow:
       return Convert<v1::TimeoutNow>(bytes, body, [](const v1::TimeoutNow& from) {
         return raft::Message(raft::TimeoutNow{from.term(), from.transfer()});
+      });
+    case field::kSnapshotRequest:
+      return Convert<v1::SnapshotRequest>(bytes, body, [](const v1::SnapshotRequest& from) {
+        raft::SnapshotRequest request;
+        request.term = from.term();
+        request.snapshot.index = from.snapshot().index();
+        request.snapshot.term = from.snapshot().term();
+        request.snapshot.stamp_ns = from.snapshot().stamp_ns();
+        if (from.snapshot().has_configuration() &&
+            from.snapshot().configuration().ByteSizeLong() <= kMaxConfigurationBytes) {
+          request.snapshot.configuration = FromSchema(from.snapshot().configuration());
+        }
+        request.snapshot.bytes = from.snapshot().bytes();
+        request.offset = from.offset();
+        request.round = from.round();
+        request.data = std::make_shared<const std::string>(from.data());
+        return raft::Message(std::move(request));
+      });
+    case field::kSnapshotResponse:
+      return Convert<v1::SnapshotResponse>(bytes, body, [](const v1::SnapshotResponse& from) {
+        return raft::Message(
+            raft::SnapshotResponse{from.term(), from.index(), from.offset(), from.round()});
       });
     case field::kForwardedRequests:
       return ParseForwarded(bytes, body, /*replies=*/false);

@@ -24,6 +24,12 @@ void ToSchema(const std::vector<raft::Server>& servers,
   }
 }
 
+void ToSchema(const raft::Configuration& from, v1::Configuration* to) {
+  ToSchema(from.voters, to->mutable_voters());
+  ToSchema(from.voters_outgoing, to->mutable_voters_outgoing());
+  ToSchema(from.learners, to->mutable_learners());
+}
+
 // An entry with what is known of its size, so that nested lengths are computed once.
 struct SizedEntry {
   explicit SizedEntry(const raft::Entry& from) : entry(&from) {
@@ -32,9 +38,7 @@ struct SizedEntry {
            UintSize(4, static_cast<std::uint64_t>(from.stamp_ns)) + BytesSize(5, payload());
     if (from.configuration != nullptr) {
       configuration = std::make_unique<v1::Configuration>();
-      ToSchema(from.configuration->voters, configuration->mutable_voters());
-      ToSchema(from.configuration->voters_outgoing, configuration->mutable_voters_outgoing());
-      ToSchema(from.configuration->learners, configuration->mutable_learners());
+      ToSchema(*from.configuration, configuration.get());
       size += WithHeadSize(6, configuration->ByteSizeLong());
     }
   }
@@ -121,6 +125,30 @@ class PreparedBody {
     Use<v1::TimeoutNow>(field::kTimeoutNow, [&](v1::TimeoutNow& to) {
       to.set_term(from.term);
       to.set_transfer(from.transfer);
+    });
+  }
+  void Prepare(const raft::SnapshotRequest& from) {
+    Use<v1::SnapshotRequest>(field::kSnapshotRequest, [&](v1::SnapshotRequest& to) {
+      to.set_term(from.term);
+      v1::SnapshotInfo* info = to.mutable_snapshot();
+      info->set_index(from.snapshot.index);
+      info->set_term(from.snapshot.term);
+      info->set_stamp_ns(from.snapshot.stamp_ns);
+      if (from.snapshot.configuration != nullptr) {
+        ToSchema(*from.snapshot.configuration, info->mutable_configuration());
+      }
+      info->set_bytes(from.snapshot.bytes);
+      to.set_offset(from.offset);
+      to.set_round(from.round);
+      if (from.data != nullptr) to.set_data(*from.data);
+    });
+  }
+  void Prepare(const raft::SnapshotResponse& from) {
+    Use<v1::SnapshotResponse>(field::kSnapshotResponse, [&](v1::SnapshotResponse& to) {
+      to.set_term(from.term);
+      to.set_index(from.index);
+      to.set_offset(from.offset);
+      to.set_round(from.round);
     });
   }
   void Prepare(const Hello& from) {

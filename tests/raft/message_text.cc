@@ -97,6 +97,15 @@ struct Writer {
     if (m.priority != 0) absl::StrAppend(&text, " priority=", m.priority);
     return text;
   }
+  std::string operator()(const SnapshotRequest& m) const {
+    return absl::StrCat("snapshot t=", m.term, " ", m.snapshot.index, "/", m.snapshot.term, " ",
+                        m.offset, "+", m.data == nullptr ? 0 : m.data->size(), " of ",
+                        m.snapshot.bytes, " round=", m.round);
+  }
+  std::string operator()(const SnapshotResponse& m) const {
+    return absl::StrCat("snapshot-next t=", m.term, " of=", m.index, " offset=", m.offset,
+                        " round=", m.round);
+  }
   std::string operator()(const TimeoutNow& m) const {
     return absl::StrCat("timeout-now t=", m.term, " transfer=", m.transfer);
   }
@@ -159,6 +168,10 @@ Message MessageFromText(const std::vector<std::string>& words) {
     const auto [index, term] = fields.GetPlace("last");
     return VoteRequest{fields.Get("t"), pre_vote, index, term, words.back() == "transfer"};
   }
+  if (kind == "snapshot-next") {
+    return SnapshotResponse{fields.Get("t"), fields.Get("of"), fields.Get("offset"),
+                            fields.Get("round")};
+  }
   if (kind == "timeout-now") return TimeoutNow{fields.Get("t"), fields.Get("transfer")};
   if (kind == "append") {
     AppendRequest m;
@@ -197,6 +210,14 @@ std::string ToText(const WriteBatch& batch) {
     if (!batch.hard_state->vote.empty()) {
       absl::StrAppend(&text, " vote=", ToText(batch.hard_state->vote));
     }
+  }
+  if (batch.chunk.has_value()) {
+    absl::StrAppend(&text, " chunk=", batch.chunk->index, ":", batch.chunk->offset, "+",
+                    batch.chunk->data->size());
+  }
+  if (batch.snapshot.has_value()) {
+    absl::StrAppend(&text, " snapshot=", batch.snapshot->index, "/", batch.snapshot->term, " ",
+                    ToText(*batch.snapshot->configuration));
   }
   if (batch.truncate_from != 0) absl::StrAppend(&text, " cut=", batch.truncate_from);
   if (!batch.entries.empty()) absl::StrAppend(&text, " ", ToText(batch.entries));

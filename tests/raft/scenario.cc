@@ -144,6 +144,7 @@ void Scenario::SetOption(const std::string& key, const std::string& value) {
   if (key == "inflight-bytes") options_.inflight_bytes_max = Number(value);
   if (key == "reads") options_.pending_reads_max = Number(value);
   if (key == "lease-reads") options_.lease_reads = value == "on";
+  if (key == "trim-without-snapshot") options_.trim_without_snapshot = value == "on";
   if (key == "heartbeat") options_.heartbeat_interval = Time(value);
   if (key == "min") options_.election_timeout_min = Time(value);
   if (key == "max") options_.election_timeout_max = Time(value);
@@ -221,9 +222,9 @@ bool Scenario::ActOnNetwork(const Words& words) {
 
 bool Scenario::ActOnMember(const Words& words) {
   static const std::set<std::string> kVerbs = {
-      "timer",        "durable",  "fail",      "propose", "read",
-      "applied",      "crash",    "restart",   "elect",   "propose-many",
-      "restart-free", "campaign", "configure", "lost",    "transfer"};
+      "timer",     "durable",  "fail",  "propose",      "read",         "applied",
+      "crash",     "restart",  "elect", "propose-many", "restart-free", "campaign",
+      "configure", "snapshot", "lost",  "transfer"};
   const std::string& verb = words[0];
   if (kVerbs.count(verb) == 0) return false;
   Cluster::Node& node = cluster_.node(words[1]);
@@ -259,6 +260,8 @@ bool Scenario::ActOnMember(const Words& words) {
     cluster_.Step(node, configure);
   } else if (verb == "lost") {
     cluster_.Step(node, AttestLost{IdFromText(words[2])});
+  } else if (verb == "snapshot") {
+    cluster_.TakeSnapshot(node);
   } else if (verb == "transfer") {
     cluster_.Step(node, Transfer{words.size() > 2 ? IdFromText(words[2]) : MemberId{}});
   } else if (verb == "applied") {
@@ -299,6 +302,12 @@ void Scenario::Inspect(const Words& words) {
     const Core& core = *cluster_.node(words[1]).core;
     Print(absl::StrCat(ToText(core.configuration()), " since ", core.configuration_index(),
                        core.short_handed() ? ", short-handed" : ""));
+  } else if (words[0] == "snapshots") {
+    const Core& core = *cluster_.node(words[1]).core;
+    Print(absl::StrCat("through ", core.snapshot().index, ", log from ",
+                       cluster_.node(words[1]).memory.trimmed_through + 1,
+                       core.snapshot_wanted() ? ", another is wanted" : "",
+                       core.sending_snapshot() ? ", being sent" : ""));
   } else if (words[0] == "lease") {
     Print(cluster_.node(words[1]).core->HasLease(cluster_.now()) ? "held" : "none");
   } else if (words[0] == "log") {
@@ -385,6 +394,11 @@ void Scenario::OnStep(const Cluster::Node& node, const Output& out) {
   }
   if (!out.refused.ok()) Print(absl::StrCat(name, " refuses: ", out.refused.message()));
   if (out.transfer_failed) Print(absl::StrCat(name, " gives the transfer up"));
+  if (out.install.has_value() && out.install->last) {
+    const SnapshotInfo& snapshot = out.install->snapshot;
+    Print(absl::StrCat(name, " installs ", snapshot.index, "/", snapshot.term, " ",
+                       ToText(*snapshot.configuration)));
+  }
   if (!out.committed.empty()) Print(absl::StrCat(name, " commits ", ToText(out.committed)));
   for (const ReadReady& read : out.reads_ready) {
     Print(absl::StrCat(name, " serves read ", read.id, " at ", read.index));
@@ -410,7 +424,7 @@ void Scenario::PrintProgress(Cluster::Node& node) {
     const std::optional<Core::Progress> p = node.core->progress(other->id());
     if (!p.has_value()) continue;
     Print(absl::StrCat(ToText(other->id()), " match=", p->match_index, " applied=", p->applied,
-                       p->active ? " active" : " silent"));
+                       p->active ? " active" : " silent", p->snapshot ? " snapshot" : ""));
   }
 }
 

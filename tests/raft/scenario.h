@@ -28,10 +28,11 @@
 //   lost n1 n2                   n2's loss is attested to n1
 //   transfer n1 [n2]             n1 hands over
 //   applied n1 [index]           with apply off
+//   snapshot n1                  n1 takes a snapshot of what it applied
 //   cut n1->n2, cut n1 n2, isolate n1, heal
 //   crash n1, restart n1         loses what was not durable; starts again, bound to its first
 //   silence restart-free n1              starts again, and may vote at once (which is wrong outside
-//   tests) status, progress n1, log n1, members n1, lease n1
+//   tests) status, progress n1, log n1, members n1, lease n1, snapshots n1
 #ifndef TENURE_TESTS_RAFT_SCENARIO_H_
 #define TENURE_TESTS_RAFT_SCENARIO_H_
 

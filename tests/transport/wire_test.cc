@@ -38,6 +38,20 @@ raft::Entry ConfigurationEntry() {
           .configuration = std::make_shared<const raft::Configuration>(configuration)};
 }
 
+raft::SnapshotRequest ChunkOfASnapshot() {
+  raft::SnapshotRequest request;
+  request.term = 7;
+  request.snapshot.index = 6;
+  request.snapshot.term = 5;
+  request.snapshot.stamp_ns = 99;
+  request.snapshot.configuration = ConfigurationEntry().configuration;
+  request.snapshot.bytes = 1'000'000'000'000;
+  request.offset = 5'000'000'000;
+  request.data = std::make_shared<const std::string>("chunk");
+  request.round = 3;
+  return request;
+}
+
 // One of each alternative, with no field at its default.
 std::vector<PeerBody> AllBodies() {
   const ClusterId id{0x0123456789abcdef, 0xfedcba9876543210};
@@ -66,6 +80,8 @@ std::vector<PeerBody> AllBodies() {
           .transfer = 4}),
       raft::Message(raft::AppendResponse{7, true, 10, 6, 8, 9, 1'000'000, 4, 5}),
       raft::Message(raft::TimeoutNow{7, 4}),
+      raft::Message(ChunkOfASnapshot()),
+      raft::Message(raft::SnapshotResponse{7, 6, 5'000'000'005, 3}),
       Handshake(Hello{true, true, true, 12, 0xabcdef}),
       Handshake(BootstrapPropose{id, ConfigurationEntry(), true}),
       Handshake(BootstrapAccept{id, 3}),
