@@ -14,6 +14,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/message.h"
 #include "google/protobuf/unknown_field_set.h"
+#include "machine/limits.h"
 #include "tenure/v1/command.pb.h"
 #include "tenure/v1/log.pb.h"
 
@@ -261,19 +262,7 @@ std::string EncodeGenesis(const Genesis& genesis) {
   out.set_machine_version(genesis.machine_version);
   out.set_first_revision(genesis.first_revision);
   out.set_grants_from_ns(genesis.grants_from_ns);
-  v1::Limits& limits = *out.mutable_limits();
-  limits.set_ttl_min_ns(genesis.limits.ttl_min_ns);
-  limits.set_ttl_max_ns(genesis.limits.ttl_max_ns);
-  limits.set_sessions_max(genesis.limits.sessions_max);
-  limits.set_locks_max(genesis.limits.locks_max);
-  limits.set_waiters_per_lock_max(genesis.limits.waiters_per_lock_max);
-  limits.set_waits_per_session_max(genesis.limits.waits_per_session_max);
-  limits.set_locks_per_session_max(genesis.limits.locks_per_session_max);
-  limits.set_window(genesis.limits.window);
-  limits.set_name_bytes_max(genesis.limits.name_bytes_max);
-  limits.set_value_bytes_max(genesis.limits.value_bytes_max);
-  limits.set_label_bytes_max(genesis.limits.label_bytes_max);
-  limits.set_cleanup_per_entry(genesis.limits.cleanup_per_entry);
+  WriteLimits(genesis.limits, out.mutable_limits());
   return out.SerializeAsString();
 }
 
@@ -295,19 +284,7 @@ absl::StatusOr<Genesis> DecodeGenesis(absl::string_view bytes) {
   genesis.machine_version = in.machine_version();
   genesis.first_revision = in.first_revision();
   genesis.grants_from_ns = in.grants_from_ns();
-  const v1::Limits& limits = in.limits();
-  genesis.limits.ttl_min_ns = limits.ttl_min_ns();
-  genesis.limits.ttl_max_ns = limits.ttl_max_ns();
-  genesis.limits.sessions_max = limits.sessions_max();
-  genesis.limits.locks_max = limits.locks_max();
-  genesis.limits.waiters_per_lock_max = limits.waiters_per_lock_max();
-  genesis.limits.waits_per_session_max = limits.waits_per_session_max();
-  genesis.limits.locks_per_session_max = limits.locks_per_session_max();
-  genesis.limits.window = limits.window();
-  genesis.limits.name_bytes_max = limits.name_bytes_max();
-  genesis.limits.value_bytes_max = limits.value_bytes_max();
-  genesis.limits.label_bytes_max = limits.label_bytes_max();
-  genesis.limits.cleanup_per_entry = limits.cleanup_per_entry();
+  genesis.limits = ReadLimits(in.limits());
   return genesis;
 }
 
