@@ -39,12 +39,20 @@ struct MemberOptions {
   // Bound on every member's clock rate against real time.
   double clock_drift_max = 0.01;
 
-  // Bytes of log kept for members that lag; past it new commands are refused with
-  // kResourceExhausted.
+  // Once the log holds so many bytes more than the last snapshot, another is taken, and the log
+  // before it is dropped: a member that lags behind gets the snapshot.
+  std::size_t snapshot_log_bytes = std::size_t{64} << 20;
+  // Bytes of log at most, whoever lags; past it new commands are refused with kResourceExhausted.
   std::size_t log_bytes_max = std::size_t{512} << 20;
   // Commands taken and not yet answered; past it (nine tenths of it, for what neither renews nor
   // frees) they are refused with kResourceExhausted.
   std::size_t commands_pending_max = 65536;
+
+  // Leadership goes to the voter of the greatest priority that has caught up.
+  std::uint32_t priority = 0;
+  // Serves reads by the leader's lease, without a round of acknowledgements. As safe as the locks
+  // themselves: both trust `clock_drift_max`.
+  bool lease_reads = false;
 
   // Seeds all randomness of the member but its incarnation; 0 draws one. For simulation.
   std::uint64_t seed = 0;

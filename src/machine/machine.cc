@@ -245,6 +245,7 @@ std::uint64_t Machine::session_count() const { return impl_->sessions.live_count
 std::uint64_t Machine::lock_count() const { return impl_->locks.count(); }
 std::int64_t Machine::grants_from_ns() const { return impl_->core.grants_from_ns; }
 const Limits& Machine::limits() const { return impl_->core.limits; }
+std::uint32_t Machine::version() const { return impl_->core.version; }
 
 bool Machine::HasDeadline() const {
   return session_count() > 0 || HasBacklog() || impl_->core.HeldBackNs() > 0;

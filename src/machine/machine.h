@@ -84,6 +84,7 @@ class Machine {
   std::uint64_t lock_count() const;
   std::int64_t grants_from_ns() const;
   const Limits& limits() const;
+  std::uint32_t version() const;  // active; 0: not started
 
   // True while time matters: a session lives, a wait has a deadline, clean-up is unfinished, or a
   // new cluster still holds grants back. The leader then appends an entry at least every heartbeat.

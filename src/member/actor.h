@@ -1,6 +1,7 @@
 // The actor behind Node: its state, and its parts by what they do. node.cc starts and stops it and
 // takes what its seams bring; turn.cc runs a turn; output.cc does what the core says; requests.cc
-// admits and answers; forward.cc passes on; status.cc tells people.
+// admits and answers; forward.cc passes on; snapshots.cc takes, sends and installs snapshots;
+// status.cc tells people.
 #ifndef TENURE_MEMBER_ACTOR_H_
 #define TENURE_MEMBER_ACTOR_H_
 
@@ -19,6 +20,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "machine/machine.h"
+#include "machine/snapshot.h"
 #include "member/askers.h"
 #include "member/bootstrap.h"
 #include "member/cluster_clock.h"
@@ -130,6 +132,17 @@ class Actor final : public Node, public TransportSink {
   void OnRoleChange(const raft::RoleChange& change);
   void OnNotLeadingAnyMore();
 
+  // ---- snapshots.cc
+  // The machine that the storage's snapshot holds, or why there is none.
+  absl::Status Restore(const raft::SnapshotInfo& snapshot);
+  bool WantsSnapshot() const;
+  // Begins one when it is due, and hands over its next chunk.
+  void GoOnWithSnapshot();
+  bool SnapshotWaits() const { return reader_ != nullptr && durable_ >= piece_write_; }
+  bool FillChunk(raft::SnapshotRequest& request);
+  void Install(const raft::InstallPiece& piece);
+  void BecomeMachine(machine::Machine machine, Index applied);
+
   // ---- requests.cc
   void Admit(AskerRef ref, ClientRequest& request);
   void AdmitWrite(AskerRef ref, ClientRequest& request);
@@ -213,6 +226,15 @@ class Actor final : public Node, public TransportSink {
   raft::ReadId last_read_ = 0;
   absl::flat_hash_map<raft::ReadId, std::vector<PendingRead>> reads_;
   std::size_t taken_ = 0;  // commands and reads admitted and not answered
+
+  // A snapshot that is being taken, and one that is being installed.
+  std::unique_ptr<machine::SnapshotReader> reader_;
+  Index reading_ = 0;
+  std::uint64_t read_bytes_ = 0;
+  std::string read_ahead_;         // the next chunk: only the one after it tells the last
+  raft::WriteId piece_write_ = 0;  // that carries the last chunk
+  raft::WriteId last_write_ = 0;
+  std::optional<machine::SnapshotWriter> writer_;
 
   Index applied_ = 0;
   Index applied_told_ = 0;  // to the core

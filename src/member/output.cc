@@ -24,6 +24,7 @@ void Actor::Execute(raft::Output output) {
     SendRaft(std::move(gated_.front().outgoing));
     gated_.pop_front();
   }
+  if (output.install.has_value()) Install(*output.install);
   // Before a change of role: the fate of what is committed is known.
   if (!output.committed.empty()) Apply(output.committed);
   RefuseReads(output.reads_refused);
@@ -32,11 +33,14 @@ void Actor::Execute(raft::Output output) {
 }
 
 void Actor::SendRaft(raft::Outgoing outgoing) {
+  if (auto* request = std::get_if<raft::SnapshotRequest>(&outgoing.message)) {
+    if (!FillChunk(*request)) return;
+  }
   transport_->Send({cluster_, self_, std::move(outgoing.to), std::move(outgoing.message)});
 }
 
 void Actor::Write(raft::WriteBatch batch) {
-  const raft::WriteId id = batch.id;
+  const raft::WriteId id = last_write_ = batch.id;
   storage_->Write(std::move(batch), [anchor = anchor_, id](absl::Status status) {
     // Inline, or on the storage's own thread; nothing if the actor is gone.
     Enter(anchor, [&](Actor& actor) {

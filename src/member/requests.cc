@@ -104,9 +104,7 @@ bool Actor::HasRoom(bool reserved, std::string* why) const {
     return false;
   }
   if (!room(core_->log_bytes(), options_.log_bytes_max)) {
-    *why =
-        "the log is full: a member lags or is gone, and until snapshots exist it holds the log "
-        "back";
+    *why = "the log is full: it grows faster than snapshots are taken and sent";
     return false;
   }
   return true;

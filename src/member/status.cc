@@ -105,10 +105,7 @@ MemberStatus Actor::StatusOf(const raft::Server& server) const {
   if (const auto progress = core_->progress(server.id)) {
     member.role = "follower";
     member.reachable = progress->active;
-    // A member that keeps its log whole tells nothing of what it applied; it applies what is
-    // committed.
-    member.applied = storage_->durable() ? std::min(progress->match_index, core_->commit_index())
-                                         : progress->applied;
+    member.applied = progress->applied;
     return member;
   }
   member.role = server.id == leader_ ? "leader" : "unknown";

@@ -35,12 +35,13 @@ void Actor::Turn() {
   TakeRequests();
   ProposeTurn();
   Settle();
+  GoOnWithSnapshot();
   FlushAskers();
   in_turn_ = false;
   if (closed_) return;  // whom it answered may have stopped it
   Arm();
   // The rest is for the next turn: the sockets come first.
-  if (!requests_in_.empty() && !std::exchange(scheduled_, true)) {
+  if ((!requests_in_.empty() || SnapshotWaits()) && !std::exchange(scheduled_, true)) {
     loop_.Defer([anchor = anchor_] {
       Enter(anchor, [&anchor](Actor& actor) {
         actor.loop_.Post([anchor] { Enter(anchor, [](Actor& a) { a.Turn(); }); });
@@ -70,7 +71,18 @@ void Actor::Begin() {
   bootstrap_.Resume(cluster_, first);
   raft::Initial initial;
   initial.hard_state = recovered_.hard_state;
+  initial.trimmed_through = recovered_.trimmed_through;
+  initial.trimmed_term = recovered_.trimmed_term;
+  initial.trimmed_stamp_ns = recovered_.trimmed_stamp_ns;
+  initial.trimmed_configuration = recovered_.trimmed_configuration;
   initial.entries = std::move(recovered_.entries);
+  initial.snapshot = recovered_.snapshot;
+  if (!recovered_.snapshot.empty()) {
+    if (absl::Status status = Restore(recovered_.snapshot); !status.ok()) {
+      return FailForGood(std::move(status));
+    }
+    initial.applied = applied_;
+  }
   // A restart must not forget a promise to a leader (PITFALLS T12).
   initial.may_vote_from = now_ + options_.election_timeout_max;
   recovered_ = {};
@@ -84,6 +96,11 @@ void Actor::StartCore(raft::Initial initial) {
   options.heartbeat_interval = options_.heartbeat_interval;
   options.election_timeout_min = options_.election_timeout_min;
   options.election_timeout_max = options_.election_timeout_max;
+  options.clock_drift_max = options_.clock_drift_max;
+  options.lease_reads = options_.lease_reads;
+  options.priority = options_.priority;
+  // A restart makes the state anew from the snapshot and all that follows it.
+  options.trim_without_snapshot = !storage_->durable();
   core_.emplace(std::move(options), std::move(initial), now_);
   core_deadline_ = now_;
   bootstrap_.SetConfiguration(std::make_shared<const raft::Configuration>(core_->configuration()));
@@ -213,8 +230,6 @@ void Actor::Settle() {
     if (TakeDurable()) continue;
     if (!core_.has_value() || !failed_.ok() || applied_told_ >= applied_) return;
     applied_told_ = applied_;
-    // A log on a disk is kept whole until snapshots exist: a restart applies it anew.
-    if (storage_->durable()) return;
     Step(raft::Applied{applied_});
   }
 }

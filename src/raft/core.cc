@@ -269,6 +269,9 @@ Index Core::making_snapshot() const { return impl_->making_snapshot(); }
 bool Core::snapshot_wanted() const { return impl_->snapshot_wanted(); }
 bool Core::sending_snapshot() const { return impl_->sending_snapshot(); }
 std::size_t Core::log_bytes() const { return impl_->log().bytes(); }
+std::size_t Core::log_bytes_after_snapshot() const {
+  return impl_->log().bytes() - impl_->log().BytesThrough(impl_->snapshot().index);
+}
 std::optional<Core::Progress> Core::progress(const MemberId& id) const {
   return impl_->progress(id);
 }

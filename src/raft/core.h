@@ -243,6 +243,8 @@ class Core {
   bool sending_snapshot() const;
   // Bytes of the entries held, payloads and a fixed charge for each: what a log limit counts.
   std::size_t log_bytes() const;
+  // Of those after the snapshot: what another one would stand for.
+  std::size_t log_bytes_after_snapshot() const;
   // What the leader knows of another member: its last acknowledged index and applied index, and
   // whether it answered within one election timeout. Absent unless this member leads and knows it.
   struct Progress {
