@@ -1,7 +1,7 @@
 // The actor behind Node: its state, and its parts by what they do. node.cc starts and stops it and
 // takes what its seams bring; turn.cc runs a turn; output.cc does what the core says; requests.cc
 // admits and answers; forward.cc passes on; snapshots.cc takes, sends and installs snapshots;
-// status.cc tells people.
+// members.cc tends who takes part; status.cc tells people.
 #ifndef TENURE_MEMBER_ACTOR_H_
 #define TENURE_MEMBER_ACTOR_H_
 
@@ -131,6 +131,7 @@ class Actor final : public Node, public TransportSink {
   absl::Status ApplyEntry(const raft::Entry& entry);
   void OnRoleChange(const raft::RoleChange& change);
   void OnNotLeadingAnyMore();
+  void DropListeners(const std::string& message);
 
   // ---- snapshots.cc
   // The machine that the storage's snapshot holds, or why there is none.
@@ -142,6 +143,27 @@ class Actor final : public Node, public TransportSink {
   bool FillChunk(raft::SnapshotRequest& request);
   void Install(const raft::InstallPiece& piece);
   void BecomeMachine(machine::Machine machine, Index applied);
+
+  // ---- members.cc
+  void OnStranger(const Bootstrap::Output::Stranger& stranger);
+  void OnLost(const MemberId& who);
+  // A configuration is committed.
+  void OnConfiguration(std::shared_ptr<const raft::Configuration> configuration);
+  // What a leader does about learners that have caught up, once a heartbeat, and whom it asks
+  // after.
+  void TendMembers();
+  bool MayConfigure() const;
+  bool CaughtUp(const MemberId& id) const;
+  bool Configure(raft::Configuration configuration);
+  void AskForLosses();
+  void TellRemoved(const MemberId& id, std::string reason);
+  void UpdatePeers();
+  // Clients hear nothing from a leader that commits without an ordinary majority (BOOTSTRAP rule
+  // 11).
+  bool Silent() const { return core_->short_handed(); }
+  void BecomeSilent();
+  // Which half has lost too many voters for any quorum (BOOTSTRAP rule 12); empty: neither.
+  std::string MajorityLost() const;
 
   // ---- requests.cc
   void Admit(AskerRef ref, ClientRequest& request);
@@ -226,6 +248,15 @@ class Actor final : public Node, public TransportSink {
   raft::ReadId last_read_ = 0;
   absl::flat_hash_map<raft::ReadId, std::vector<PendingRead>> reads_;
   std::size_t taken_ = 0;  // commands and reads admitted and not answered
+
+  // Who takes part.
+  std::shared_ptr<const raft::Configuration> committed_;  // the last configuration that is
+  bool named_once_ = false;                               // this incarnation, by a committed one
+  bool removed_ = false;
+  bool silent_ = false;
+  Index peers_since_ = 0;  // the configuration whose members the transport knows
+  Instant tend_at_;
+  Instant ask_at_;
 
   // A snapshot that is being taken, and one that is being installed.
   std::unique_ptr<machine::SnapshotReader> reader_;

@@ -16,6 +16,7 @@ void Actor::Step(raft::Event event) { Execute(core_->Step(now_, std::move(event)
 
 void Actor::Execute(raft::Output output) {
   core_deadline_ = output.deadline;
+  if (Silent() != silent_) BecomeSilent();
   // Followers write while this disk does (section 10.2.1).
   for (raft::Outgoing& outgoing : output.messages) SendRaft(std::move(outgoing));
   for (raft::GatedOutgoing& gated : output.after_write) gated_.push_back(std::move(gated));
@@ -100,10 +101,11 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
     if (!genesis.ok()) return genesis.status();
     if (absl::Status status = machine_.Start(*genesis, entry.stamp_ns); !status.ok()) return status;
     machine_version_ = genesis->machine_version;
+    OnConfiguration(entry.configuration);
     return absl::OkStatus();
   }
   if (entry.kind == raft::EntryKind::kConfiguration) {
-    bootstrap_.SetConfiguration(entry.configuration);
+    OnConfiguration(entry.configuration);
   }
   // Entries of this reign were decoded when they were admitted: the bytes are the same.
   PendingEntry own;
@@ -124,6 +126,10 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
   const machine::Applied applied = machine_.Apply(entry.stamp_ns, own.commands);
   for (std::size_t i = 0; i < own.asked.size(); ++i) {
     --taken_;
+    if (Silent()) {
+      Refuse(own.asked[i], Refusal::kUncertain, "too few members are left to be sure of it");
+      continue;
+    }
     Answer(own.asked[i], machine::EncodeReply(applied.replies[i]));
   }
   Deliver(applied.events);
@@ -161,13 +167,16 @@ void Actor::OnNotLeadingAnyMore() {
     }
   }
   // Events come from a leader alone, so whoever listened must look for the next one.
-  listeners_.Clear();
-  askers_.ForEach([this](AskerRef ref, Asker& asker) {
-    if (std::exchange(asker.listened, false))
-      Refuse({ref, 0}, Refusal::kNotLeader, NotLeaderMessage());
-  });
+  DropListeners(NotLeaderMessage());
   FlushAskers();
   askers_.RemoveAllForwarded();
+}
+
+void Actor::DropListeners(const std::string& message) {
+  listeners_.Clear();
+  askers_.ForEach([&](AskerRef ref, Asker& asker) {
+    if (std::exchange(asker.listened, false)) Refuse({ref, 0}, Refusal::kNotLeader, message);
+  });
 }
 
 }  // namespace tenure::member

@@ -102,7 +102,7 @@ void Actor::Install(const raft::InstallPiece& piece) {
         absl::Status(status.code(), absl::StrCat("the leader's snapshot ", piece.snapshot.index,
                                                  " cannot be installed: ", status.message())));
   }
-  bootstrap_.SetConfiguration(piece.snapshot.configuration);
+  OnConfiguration(piece.snapshot.configuration);
   Log(absl::StrCat("installed the leader's snapshot of ", piece.snapshot.bytes, " bytes, through ",
                    piece.snapshot.index));
 }

@@ -172,7 +172,7 @@ Parsed ParseHandshake(std::uint32_t kind, absl::string_view bytes, PeerBody* bod
     case field::kHandshakeHello:
       return Convert<v1::Hello>(bytes, body, [](const v1::Hello& from) {
         return Handshake(Hello{from.in(), from.asserts_new(), from.answer_wanted(),
-                               from.accepted_number(), from.config_digest()});
+                               from.accepted_number(), from.config_digest(), from.has_log()});
       });
     case field::kBootstrapPropose:
       return ParsePropose(bytes, body);
@@ -196,7 +196,7 @@ Parsed ParseHandshake(std::uint32_t kind, absl::string_view bytes, PeerBody* bod
       });
     case field::kNotAMember:
       return Convert<v1::NotAMember>(bytes, body, [](const v1::NotAMember& from) {
-        return Handshake(NotAMember{from.reason()});
+        return Handshake(NotAMember{from.reason(), from.removed()});
       });
     default:
       return Parsed::kUnknown;

@@ -158,6 +158,7 @@ class PreparedBody {
       to.set_answer_wanted(from.answer_wanted);
       to.set_accepted_number(from.accepted_number);
       to.set_config_digest(from.config_digest);
+      to.set_has_log(from.has_log);
     });
   }
   void Prepare(const BootstrapAccept& from) {
@@ -197,8 +198,10 @@ class PreparedBody {
     });
   }
   void Prepare(const NotAMember& from) {
-    Use<v1::NotAMember>(field::kNotAMember,
-                        [&](v1::NotAMember& to) { to.set_reason(from.reason); });
+    Use<v1::NotAMember>(field::kNotAMember, [&](v1::NotAMember& to) {
+      to.set_reason(from.reason);
+      to.set_removed(from.removed);
+    });
   }
   void Prepare(const ForwardClosed& from) {
     Use<v1::ForwardClosed>(field::kForwardClosed,
