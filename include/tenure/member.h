@@ -37,6 +37,10 @@ class Member {
   virtual std::string address() const = 0;
   // What this member knows; `done` runs on its Loop.
   virtual void GetStatus(absl::AnyInvocable<void(ClusterStatus) &&> done) = 0;
+  // Hands leadership over, if this member leads, as is kind before Stop: nobody need miss it then.
+  // Waits for that, about one least election timeout at most. kUnavailable: nobody could take it.
+  // Not from the Loop.
+  virtual absl::Status HandOver() = 0;
   // Stops taking part and answers whoever waits with kUnavailable. Idempotent. Not from the Loop.
   virtual void Stop() = 0;
 };

@@ -68,6 +68,9 @@ int RunServe(const ServeFlags& flags) {
     poll(ready, 2, -1);
     if (const int signal = signals.Next()) {
       Log(flags.id, signal == SIGTERM ? "stops: SIGTERM" : "stops: SIGINT");
+      if (const absl::Status handed = (*member)->HandOver(); !handed.ok()) {
+        Log(flags.id, handed.message());
+      }
       (*member)->Stop();
       return kExitOk;
     }

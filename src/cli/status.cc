@@ -30,16 +30,21 @@ std::string ForPeople(const ClusterStatus& status) {
                     absl::FormatDuration(absl::Nanoseconds(status.held_back_ns)), ".\n");
   }
   if (!status.message.empty()) absl::StrAppend(&text, status.message, "\n");
+  return absl::StrCat(text, "\n", MemberTable(status), "as ", status.answered_by.name,
+                      " sees it\n");
+}
+
+}  // namespace
+
+std::string MemberTable(const ClusterStatus& status) {
   std::vector<std::vector<std::string>> rows = {
       {"MEMBER", "ADDRESS", "ROLE", "REACHABLE", "APPLIED"}};
   for (const MemberStatus& member : status.members) {
     rows.push_back({member.id.name, member.address, member.role, member.reachable ? "yes" : "no",
                     absl::StrCat(member.applied)});
   }
-  return absl::StrCat(text, "\n", Table(rows), "as ", status.answered_by.name, " sees it\n");
+  return Table(rows);
 }
-
-}  // namespace
 
 int RunStatus(const StatusFlags& flags) {
   absl::StatusOr<Coordinator> coordinator = ConnectTo(flags.endpoints);

@@ -2,6 +2,7 @@
 // path, at intake and when they are applied: their messages live in an arena on the stack.
 #include "machine/codec.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -60,6 +61,12 @@ struct OperationWriter {
     out.mutable_list_sessions()->set_limit(in.limit);
   }
   void operator()(const GetStatus&) const { out.mutable_get_status(); }
+  void operator()(const ChangeMembers& in) const {
+    v1::ChangeMembers* change = out.mutable_change_members();
+    change->set_action(static_cast<std::uint32_t>(in.action));
+    change->set_name(in.name);
+    change->set_address(in.address);
+  }
 };
 
 // ---- In
@@ -78,6 +85,11 @@ GetLock Read(v1::GetLock* in) { return {std::move(*in->mutable_name())}; }
 ListLocks Read(v1::ListLocks* in) { return {std::move(*in->mutable_after()), in->limit()}; }
 ListSessions Read(v1::ListSessions* in) { return {in->after(), in->limit()}; }
 GetStatus Read(v1::GetStatus*) { return {}; }
+// An action of a later version becomes one that no member knows.
+ChangeMembers Read(v1::ChangeMembers* in) {
+  return {static_cast<MemberAction>(std::min<std::uint32_t>(in->action(), 255)),
+          std::move(*in->mutable_name()), std::move(*in->mutable_address())};
+}
 
 // True if `message` itself, not those inside it, has a field that this version does not know.
 bool HasUnknown(const pb::Message& message) {
@@ -115,6 +127,8 @@ bool ReadOperation(v1::Command& in, Operation& out) {
       return ReadInto(in.mutable_list_sessions(), out);
     case v1::Command::kGetStatus:
       return ReadInto(in.mutable_get_status(), out);
+    case v1::Command::kChangeMembers:
+      return ReadInto(in.mutable_change_members(), out);
     case v1::Command::OPERATION_NOT_SET:
       return false;
   }

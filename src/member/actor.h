@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -56,6 +57,7 @@ class Actor final : public Node, public TransportSink {
   void SendOnPort(PortId port, std::vector<ClientRequest> requests) override;
   void ClosePort(PortId port) override;
   ClusterStatus Status() const override;
+  void HandOver(absl::AnyInvocable<void(absl::Status) &&> done) override;
   MemberId id() const override { return self_; }
   void Stop() override;
 
@@ -89,6 +91,11 @@ class Actor final : public Node, public TransportSink {
     Operation operation;    // unless `listen`
     SessionId session = 0;  // of `listen`
     Revision after = 0;
+  };
+  struct PendingChange {
+    Asked asked;
+    ChangeMembers change;
+    Instant since;
   };
   struct Arrived {
     AskerRef asker;
@@ -145,6 +152,21 @@ class Actor final : public Node, public TransportSink {
   void BecomeMachine(machine::Machine machine, Index applied);
 
   // ---- members.cc
+  // What an operator asks. Each waits until it is done, or its asker is gone.
+  void AdmitChange(AskerRef ref, std::uint64_t id, ChangeMembers change);
+  void GoOnWithChanges();
+  // True if it is over: answered or refused.
+  bool GoOn(const PendingChange& change);
+  bool GoOnAdding(const PendingChange& change);
+  bool GoOnRemoving(const PendingChange& change);
+  bool GoOnTransferring(const PendingChange& change);
+  bool Done(const PendingChange& change);
+  bool Fail(const PendingChange& change, std::string why, ReplyCode code = ReplyCode::kInvalid);
+  bool Promote(const raft::Server& learner);
+  // Begins to hand over; not OK if it cannot.
+  absl::Status BeginTransfer(const MemberId& target);
+  void OnTransferEnded(bool leads_on);
+  void OnLeader();  // another one, that is known
   void OnStranger(const Bootstrap::Output::Stranger& stranger);
   void OnLost(const MemberId& who);
   // A configuration is committed.
@@ -257,6 +279,8 @@ class Actor final : public Node, public TransportSink {
   Index peers_since_ = 0;  // the configuration whose members the transport knows
   Instant tend_at_;
   Instant ask_at_;
+  std::deque<PendingChange> changes_;
+  std::vector<absl::AnyInvocable<void(absl::Status) &&>> handovers_;
 
   // A snapshot that is being taken, and one that is being installed.
   std::unique_ptr<machine::SnapshotReader> reader_;

@@ -30,6 +30,7 @@ void Actor::Execute(raft::Output output) {
   if (!output.committed.empty()) Apply(output.committed);
   RefuseReads(output.reads_refused);
   if (output.role_change.has_value()) OnRoleChange(*output.role_change);
+  if (output.transfer_failed) OnTransferEnded(/*leads_on=*/leading());
   ServeReads(output.reads_ready);
 }
 
@@ -151,6 +152,7 @@ void Actor::OnRoleChange(const raft::RoleChange& change) {
     led_term_ = change.term;
   }
   if (!moved) return;
+  if (!leads && !leader_.empty()) OnLeader();
   FailForwards();
   if (!leader_.empty())
     Log(absl::StrCat(leads ? "leads" : absl::StrCat("follows ", leader_.name), " in term ",
@@ -167,6 +169,7 @@ void Actor::OnNotLeadingAnyMore() {
     }
   }
   // Events come from a leader alone, so whoever listened must look for the next one.
+  OnTransferEnded(/*leads_on=*/false);
   DropListeners(NotLeaderMessage());
   FlushAskers();
   askers_.RemoveAllForwarded();

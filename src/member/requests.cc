@@ -90,6 +90,9 @@ void Actor::AdmitRead(AskerRef ref, ClientRequest& request) {
     if (std::holds_alternative<GetStatus>(command->operation)) {
       return Answer(asked, machine::EncodeReply(StatusReply()));
     }
+    if (ChangeMembers* change = std::get_if<ChangeMembers>(&command->operation)) {
+      return AdmitChange(ref, request.id, std::move(*change));
+    }
     read.operation = std::move(command->operation);
   }
   if (Silent()) return Refuse(asked, Refusal::kOverloaded, "a lost member is being replaced");
