@@ -27,7 +27,7 @@ absl::StatusOr<ClusterStatus> Ask(Coordinator& coordinator, const MemberFlags& f
     case MemberFlags::What::kTransfer:
       return coordinator.TransferLeadership(flags.name, flags.timeout);
   }
-  return coordinator.Status(flags.timeout);
+  return AskStatus(coordinator, flags.timeout);
 }
 
 }  // namespace

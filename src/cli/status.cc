@@ -1,5 +1,6 @@
 #include "cli/status.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@
 
 namespace tenure::cli {
 namespace {
+
+constexpr absl::Duration kLeaderAnswers = absl::Seconds(1);
 
 std::string ForPeople(const ClusterStatus& status) {
   std::string text = absl::StrCat(
@@ -46,13 +49,27 @@ std::string MemberTable(const ClusterStatus& status) {
   return Table(rows);
 }
 
+absl::StatusOr<ClusterStatus> AskStatus(Coordinator& coordinator, absl::Duration timeout) {
+  absl::StatusOr<ClusterStatus> status = coordinator.Status(timeout);
+  if (!status.ok() || status->leader.empty() || status->answered_by == status->leader)
+    return status;
+  for (const MemberStatus& member : status->members) {
+    if (member.id != status->leader) continue;
+    absl::StatusOr<Coordinator> leader = ConnectTo(member.address);
+    if (!leader.ok()) break;
+    absl::StatusOr<ClusterStatus> better = leader->Status(std::min(timeout / 2, kLeaderAnswers));
+    if (better.ok()) return better;
+  }
+  return status;
+}
+
 int RunStatus(const StatusFlags& flags) {
   absl::StatusOr<Coordinator> coordinator = ConnectTo(flags.endpoints);
   if (!coordinator.ok()) {
     Complain("status", coordinator.status().message());
     return ExitStatusFor(coordinator.status());
   }
-  const absl::StatusOr<ClusterStatus> status = coordinator->Status(flags.timeout);
+  const absl::StatusOr<ClusterStatus> status = AskStatus(*coordinator, flags.timeout);
   if (!status.ok()) {
     Complain("status",
              absl::StrCat("no answer from ", flags.endpoints, " within ",

@@ -276,7 +276,8 @@ class Actor final : public Node, public TransportSink {
   bool named_once_ = false;                               // this incarnation, by a committed one
   bool removed_ = false;
   bool silent_ = false;
-  Index peers_since_ = 0;  // the configuration whose members the transport knows
+  std::vector<Peer> departed_;  // removed members, the last few, which may still have to be told
+  Index peers_since_ = 0;       // the configuration whose members the transport knows
   Instant tend_at_;
   Instant ask_at_;
   std::deque<PendingChange> changes_;

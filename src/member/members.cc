@@ -388,6 +388,10 @@ void Actor::OnConfiguration(std::shared_ptr<const raft::Configuration> configura
   for (const auto* servers : {&before->voters, &before->voters_outgoing, &before->learners}) {
     for (const raft::Server& server : *servers) {
       if (server.id != self_ && !Names(*committed_, server.id)) {
+        std::erase_if(departed_, [&](const Peer& peer) { return peer.name == server.id.name; });
+        if (departed_.size() == kMembersMax) departed_.erase(departed_.begin());
+        departed_.push_back({server.id.name, server.address});
+        UpdatePeers();
         TellRemoved(server.id, "it was removed from the cluster");
       }
     }
@@ -414,6 +418,14 @@ void Actor::UpdatePeers() {
       for (const raft::Server& server : *servers) add(server.id.name, server.address);
     }
   }
+  // Nor is anybody let go before the change that removes it is committed.
+  if (committed_ != nullptr) {
+    for (const auto* servers :
+         {&committed_->voters, &committed_->voters_outgoing, &committed_->learners}) {
+      for (const raft::Server& server : *servers) add(server.id.name, server.address);
+    }
+  }
+  for (const Peer& peer : departed_) add(peer.name, peer.address);
   for (const Peer& peer : members_) add(peer.name, peer.address);
   for (const PendingChange& pending : changes_) {
     if (pending.change.action == MemberAction::kAdd) {

@@ -303,6 +303,23 @@ TEST(Node, ALeaderThatIsToBeRemovedHandsOverFirst) {
             ReplyCode::kInvalid);
 }
 
+// Also one that only the configuration knows: the others' own lists do not have it.
+TEST(Node, C27AMemberThatWasAddedIsToldOfItsRemovalToo) {
+  World world(39);
+  Cluster cluster(world);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.AwaitConverged());
+  const int leader = cluster.Leader();
+  auto port = Caller::Port(cluster, leader);
+  const int fourth = cluster.AddMachine();
+  cluster.Start(fourth);
+  port->AwaitReply(port->Change(MemberAction::kAdd, "n4", cluster.address(fourth)),
+                   absl::Seconds(20));
+  port->AwaitReply(port->Change(MemberAction::kRemove, "n4"), absl::Seconds(20));
+  ASSERT_TRUE(world.RunUntil([&] { return !cluster.stopped(fourth).ok(); }, absl::Seconds(10)));
+  EXPECT_EQ(cluster.Leader(), leader);
+}
+
 // PITFALLS C5: a transfer to a member that is gone ends, and says so.
 TEST(Node, C5ATransferToADeadMemberEndsAndSaysSo) {
   World world(34);
