@@ -63,7 +63,9 @@ struct MemberOptions {
   // is printed without it.
   absl::AnyInvocable<void(absl::string_view line)> log;
   // Called once, on the Loop, if the member stops by itself: its storage failed, it was declared
-  // lost, or its data is not this cluster's. The process should exit and let an operator read why.
+  // lost or removed, or its data is not this cluster's. The process should exit and let an operator
+  // read why; but with kAborted, which tells that the cluster lost its majority before it held
+  // anything, it should start the member again, which will take part in another first start.
   absl::AnyInvocable<void(absl::Status why)> on_stopped;
 };
 

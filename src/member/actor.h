@@ -186,6 +186,8 @@ class Actor final : public Node, public TransportSink {
   void BecomeSilent();
   // Which half has lost too many voters for any quorum (BOOTSTRAP rule 12); empty: neither.
   std::string MajorityLost() const;
+  // Then a cluster that never held anything is given up for another one, by itself.
+  void MaybeStartAnew();
 
   // ---- requests.cc
   void Admit(AskerRef ref, ClientRequest& request);
@@ -276,6 +278,7 @@ class Actor final : public Node, public TransportSink {
   bool named_once_ = false;                               // this incarnation, by a committed one
   bool removed_ = false;
   bool silent_ = false;
+  bool held_commands_ = false;  // a client's command was applied, or is in a snapshot
   std::vector<Peer> departed_;  // removed members, the last few, which may still have to be told
   Index peers_since_ = 0;       // the configuration whose members the transport knows
   Instant tend_at_;

@@ -80,6 +80,7 @@ void Actor::TendMembers() {
     AskForLosses();
   }
   GoOnWithChanges();
+  if (leader_.empty()) MaybeStartAnew();
   if (!MayConfigure()) return;
   // The exchange: in one joint change, and only once the loss is attested by name (rule 10).
   const raft::Configuration& now = core_->configuration();
@@ -361,6 +362,15 @@ std::string Actor::MajorityLost() const {
                         "operator must choose a survivor and start a new cluster");
   }
   return "";
+}
+
+void Actor::MaybeStartAnew() {
+  // What a disk holds is never given up without an operator.
+  if (held_commands_ || storage_->durable() || MajorityLost().empty()) return;
+  if (core_->HoldsCommands()) return;
+  FailForGood(absl::AbortedError(
+      "a majority lost its memory before the cluster held anything: it must start anew, as a free "
+      "member"));
 }
 
 // ---- Clients of a short-handed leader

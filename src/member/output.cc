@@ -124,6 +124,7 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
     if (!commands.ok()) return commands.status();
     own.commands = *std::move(commands);
   }
+  held_commands_ |= entry.kind == raft::EntryKind::kCommands && entry.payload_bytes() > 0;
   const machine::Applied applied = machine_.Apply(entry.stamp_ns, own.commands);
   for (std::size_t i = 0; i < own.asked.size(); ++i) {
     --taken_;

@@ -112,6 +112,7 @@ void Actor::BecomeMachine(machine::Machine machine, Index applied) {
   machine_ = std::move(machine);
   machine_version_ = machine_.version();
   applied_ = applied_told_ = applied;
+  held_commands_ = true;  // as far as can be told
 }
 
 }  // namespace tenure::member

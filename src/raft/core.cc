@@ -269,6 +269,13 @@ Index Core::making_snapshot() const { return impl_->making_snapshot(); }
 bool Core::snapshot_wanted() const { return impl_->snapshot_wanted(); }
 bool Core::sending_snapshot() const { return impl_->sending_snapshot(); }
 std::size_t Core::log_bytes() const { return impl_->log().bytes(); }
+bool Core::HoldsCommands() const {
+  const Log& log = impl_->log();
+  for (Index i = log.trimmed_through() + 1; i <= log.last_index(); ++i) {
+    if (log.At(i).kind == EntryKind::kCommands && log.At(i).payload_bytes() > 0) return true;
+  }
+  return false;
+}
 std::size_t Core::log_bytes_after_snapshot() const {
   return impl_->log().bytes() - impl_->log().BytesThrough(impl_->snapshot().index);
 }

@@ -241,6 +241,8 @@ class Core {
   bool snapshot_wanted() const;
   // One that answers is being sent the present snapshot: another now would let it begin anew.
   bool sending_snapshot() const;
+  // Whether an entry that is held carries commands. O(entries).
+  bool HoldsCommands() const;
   // Bytes of the entries held, payloads and a fixed charge for each: what a log limit counts.
   std::size_t log_bytes() const;
   // Of those after the snapshot: what another one would stand for.

@@ -186,6 +186,25 @@ TEST(Node, ALostMajorityIsSaid) {
   EXPECT_EQ(cluster.Leader(), -1);
 }
 
+// BOOTSTRAP rule 12: a disturbed first start repairs itself, as long as nobody was told anything.
+TEST(Node, T17ADisturbedFirstStartRepairsItself) {
+  World world(22);
+  Cluster cluster(world);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.AwaitConverged());
+  const ClusterId first = cluster.Status(0).cluster;
+  cluster.Kill(0);
+  cluster.Kill(1);
+  cluster.Start(0);
+  cluster.Start(1);
+  ASSERT_TRUE(
+      world.RunUntil([&] { return absl::IsAborted(cluster.stopped(2)); }, absl::Seconds(20)))
+      << cluster.Status(2).message;
+  cluster.Restart(2);  // as `tenure serve` does by itself
+  ASSERT_TRUE(cluster.AwaitConverged());
+  EXPECT_NE(cluster.Status(0).cluster, first);
+}
+
 // ---- What operators ask
 
 std::vector<std::string> VotersOf(Cluster& cluster, int at) {

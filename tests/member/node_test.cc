@@ -591,6 +591,34 @@ TEST(Node, PastTheLimitOnlyWhatKeepsOrFreesIsTaken) {
   EXPECT_EQ(port->Await(liar).refusal, Refusal::kOverloaded);
 }
 
+TEST(Node, AFullLogRefusesWhatIsNew) {
+  World world(40);
+  Cluster cluster(world);
+  cluster.options().change = [](MemberOptions& options) { options.log_bytes_max = 100'000; };
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.AwaitConverged());
+  const int leader = cluster.Leader();
+  auto port = Caller::Port(cluster, leader);
+  Session session = OpenSessionOn(*port, absl::Seconds(30), 1);
+  cluster.Isolate(leader, true);  // nothing is committed, so no snapshot stands for anything
+  std::vector<std::uint64_t> sent;
+  for (int i = 0; i < 400; ++i) {
+    sent.push_back(port->Write(session.Acquire(std::string(400, 'x'), absl::ZeroDuration())));
+    if (i % 20 == 0) world.RunFor(absl::Milliseconds(1));
+  }
+  world.RunFor(absl::Milliseconds(20));
+  int refused = 0;
+  for (const std::uint64_t id : sent) {
+    if (!port->Has(id)) continue;
+    EXPECT_EQ(port->replies[id].refusal, Refusal::kOverloaded);
+    EXPECT_TRUE(absl::StrContains(port->replies[id].message, "the log is full"));
+    ++refused;
+  }
+  EXPECT_GT(refused, 100);
+  EXPECT_TRUE(absl::StrContains(cluster.Status(leader).message, "log is nearly full"));
+  EXPECT_LT(cluster.Status(leader).log_bytes, 120'000u);
+}
+
 // What the log holds is bounded by size, whoever is away: it takes a snapshot then.
 TEST(Node, C24AMemberThatIsAwayHoldsNoLogBackAndCatchesUp) {
   World world(25);
