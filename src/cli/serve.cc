@@ -30,19 +30,8 @@ void Log(absl::string_view line) {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
-}  // namespace
-
-int RunServe(const ServeFlags& flags) {
-  // A log whose reader went away is no reason to stop serving.
-  signal(SIGPIPE, SIG_IGN);
-  Signals signals({SIGINT, SIGTERM});
-  if (flags.development) {
-    std::fprintf(
-        stderr,
-        "tenure: no --cluster: one member, in memory, for development; --new is implied: it "
-        "takes it that no holder of an earlier lock still runs\n");
-  }
-
+// The exit status; none if the member is to be started again.
+std::optional<int> ServeOnce(const ServeFlags& flags, Signals& signals) {
   Outcome<absl::Status> stopped;
   MemberOptions options;
   options.id = flags.id;
@@ -68,13 +57,35 @@ int RunServe(const ServeFlags& flags) {
     poll(ready, 2, -1);
     if (const int signal = signals.Next()) {
       Log(absl::StrCat(flags.id, ": stops: ", signal == SIGTERM ? "SIGTERM" : "SIGINT"));
+      if (const absl::Status handed = (*member)->HandOver(); !handed.ok()) {
+        Log(absl::StrCat(flags.id, ": ", handed.message()));
+      }
       (*member)->Stop();
       return kExitOk;
     }
     if (std::optional<absl::Status> why = stopped.Take(0)) {
+      if (absl::IsAborted(*why)) return std::nullopt;  // nothing was held, and nothing is lost
       Complain("serve", absl::StrCat(flags.id, " has stopped: ", why->message()));
       return kExitUnavailable;
     }
+  }
+}
+
+}  // namespace
+
+int RunServe(const ServeFlags& flags) {
+  // A log whose reader went away is no reason to stop serving.
+  signal(SIGPIPE, SIG_IGN);
+  Signals signals({SIGINT, SIGTERM});
+  if (flags.development) {
+    std::fprintf(
+        stderr,
+        "tenure: no --cluster: one member, in memory, for development; --new is implied: it "
+        "takes it that no holder of an earlier lock still runs\n");
+  }
+
+  while (true) {
+    if (const std::optional<int> status = ServeOnce(flags, signals)) return *status;
   }
 }
 

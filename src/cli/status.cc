@@ -34,11 +34,11 @@ constexpr absl::Duration kOthersPatience = absl::Milliseconds(500);
 // failing that, of whoever knows of a leader. A member that is asked alone tells what it sees.
 class Survey {
  public:
-  explicit Survey(const StatusFlags& flags)
-      : flags_(flags), until_(ReadMonotonicClocks() + flags.timeout) {}
+  Survey(const std::string& endpoints, absl::Duration timeout)
+      : endpoints_(endpoints), timeout_(timeout), until_(ReadMonotonicClocks() + timeout) {}
 
   absl::StatusOr<ClusterStatus> Result() {
-    for (const absl::string_view endpoint : absl::StrSplit(flags_.endpoints, ',')) {
+    for (const absl::string_view endpoint : absl::StrSplit(endpoints_, ',')) {
       if (absl::Status status = Ask(std::string(endpoint)); !status.ok()) return status;
     }
     const bool several = asked_.size() > 1;
@@ -81,7 +81,7 @@ class Survey {
     Asked& asked = asked_.emplace_back(Asked{endpoint, *std::move(coordinator), {}});
     Command command;
     command.operation = GetStatus{};
-    asked.coordinator.backend()->Call(std::move(command), {.timeout = flags_.timeout},
+    asked.coordinator.backend()->Call(std::move(command), {.timeout = timeout_},
                                       asked.answer.callback());
     return absl::OkStatus();
   }
@@ -108,7 +108,8 @@ class Survey {
     }
   }
 
-  const StatusFlags& flags_;
+  const std::string& endpoints_;
+  const absl::Duration timeout_;
   Instant until_;
   std::vector<Asked> asked_;
 };
@@ -135,19 +136,28 @@ std::string ForPeople(const ClusterStatus& status) {
                     absl::FormatDuration(absl::Nanoseconds(status.held_back_ns)), ".\n");
   }
   if (!status.message.empty()) absl::StrAppend(&text, status.message, "\n");
+  return absl::StrCat(text, "\n", MemberTable(status), "as ", status.answered_by.name,
+                      " sees it\n");
+}
+
+}  // namespace
+
+std::string MemberTable(const ClusterStatus& status) {
   std::vector<std::vector<std::string>> rows = {
       {"MEMBER", "ADDRESS", "ROLE", "REACHABLE", "APPLIED"}};
   for (const MemberStatus& member : status.members) {
     rows.push_back({member.id.name, member.address, member.role, member.reachable ? "yes" : "no",
                     absl::StrCat(member.applied)});
   }
-  return absl::StrCat(text, "\n", Table(rows), "as ", status.answered_by.name, " sees it\n");
+  return Table(rows);
 }
 
-}  // namespace
+absl::StatusOr<ClusterStatus> AskStatus(const std::string& endpoints, absl::Duration timeout) {
+  return Survey(endpoints, timeout).Result();
+}
 
 int RunStatus(const StatusFlags& flags) {
-  const absl::StatusOr<ClusterStatus> status = Survey(flags).Result();
+  const absl::StatusOr<ClusterStatus> status = AskStatus(flags.endpoints, flags.timeout);
   if (!status.ok()) {
     if (status.status().code() == absl::StatusCode::kInvalidArgument) {
       Complain("status", status.status().message());

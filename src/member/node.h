@@ -57,6 +57,10 @@ class Node {
   // On the Loop only.
   virtual ClusterStatus Status() const = 0;
 
+  // Hands leadership over. `done` runs, on the Loop, once this member does not lead, or will go on
+  // leading, because nobody could take it. On the Loop only.
+  virtual void HandOver(absl::AnyInvocable<void(absl::Status) &&> done) = 0;
+
   virtual MemberId id() const = 0;
 
   // Stops taking part; the transport is stopped with it. Idempotent. Not on the Loop, except on a
