@@ -15,6 +15,7 @@ namespace tenure::member {
 void Actor::Step(raft::Event event) { Execute(core_->Step(now_, std::move(event))); }
 
 void Actor::Execute(raft::Output output) {
+  if (environment_.observer != nullptr) environment_.observer->OnStep(cluster_, *core_, output);
   core_deadline_ = output.deadline;
   // Followers write while this disk does (section 10.2.1).
   for (raft::Outgoing& outgoing : output.messages) SendRaft(std::move(outgoing));
@@ -96,6 +97,8 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
     if (!genesis.ok()) return genesis.status();
     if (absl::Status status = machine_.Start(*genesis, entry.stamp_ns); !status.ok()) return status;
     machine_version_ = genesis->machine_version;
+    if (environment_.observer != nullptr)
+      environment_.observer->OnApplied(cluster_, entry, {}, {}, machine_);
     return absl::OkStatus();
   }
   if (entry.kind == raft::EntryKind::kConfiguration) {
@@ -118,6 +121,8 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
     own.commands = *std::move(commands);
   }
   const machine::Applied applied = machine_.Apply(entry.stamp_ns, own.commands);
+  if (environment_.observer != nullptr)
+    environment_.observer->OnApplied(cluster_, entry, own.commands, applied, machine_);
   for (std::size_t i = 0; i < own.asked.size(); ++i) {
     --taken_;
     Answer(own.asked[i], machine::EncodeReply(applied.replies[i]));
