@@ -40,6 +40,7 @@ struct Result {
   Verdict verdict = Verdict::kUnknown;
   std::uint64_t configurations = 0;  // that were looked at
   bool fast = false;                 // settled without a search
+  std::size_t stuck = 0;  // of a violation: the call that the longest attempt could not place
 };
 
 // A Model is a value: the object's state. It has
@@ -99,7 +100,11 @@ class Search {
       }
       // An end is reached of a call that did not take effect, or everything that may come first was
       // tried: what was done last was wrong.
-      if (path_.empty()) return {Verdict::kViolated, configurations_};
+      if (at != 0 && path_.size() >= longest_) {
+        longest_ = path_.size();
+        stuck_ = nodes_[at].call;
+      }
+      if (path_.empty()) return {Verdict::kViolated, configurations_, false, stuck_};
       const std::size_t undo = path_.back().first;
       state = std::move(path_.back().second);
       path_.pop_back();
@@ -173,6 +178,8 @@ class Search {
   std::vector<std::pair<std::size_t, Model>> path_;
   std::unordered_set<Configuration, HashOf> seen_;
   std::uint64_t configurations_ = 0;
+  std::size_t longest_ = 0;
+  std::size_t stuck_ = 0;
 };
 
 template <typename Model>

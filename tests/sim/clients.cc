@@ -270,6 +270,7 @@ void Process::Ask(const Session& session, const std::string& lock, LockOptions o
                    done = std::move(done)](absl::StatusOr<LockGuard> guard) mutable {
                waits_.erase(id);
                if (!guard.ok()) {
+                 if (done) done(0);
                  if (absl::IsAborted(guard.status())) scene_.marks.Visit("wait in vain");
                  return;
                }
@@ -406,7 +407,7 @@ void Process::TakeAndKeep(const std::string& lock, absl::Duration ttl,
     coordinator_.OpenSession(
         std::move(options),
         Safe([this, lock, done = std::move(done)](absl::StatusOr<Session> session) mutable {
-          if (!session.ok()) return;
+          if (!session.ok()) return done(0);
           extra_ = *std::move(session);
           const SessionId id = extra_.id();
           scene_.sessions[id] = extra_;

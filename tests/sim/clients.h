@@ -44,8 +44,8 @@ class Clients {
   bool AllMadeProgress() const;
   std::string WhoIsStuck() const;
 
-  // Client `i` takes `lock` and keeps it until it is killed; client `i` waits for it as long as it
-  // takes. `done` gets its token.
+  // Client `i` waits for `lock` in a session of its own, and keeps it. `done` gets its token; 0: it
+  // did not get it.
   void TakeAndKeep(int i, const std::string& lock, absl::Duration ttl,
                    absl::AnyInvocable<void(Revision)> done);
   // Asks client `i` for all locks.

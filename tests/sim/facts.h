@@ -94,6 +94,8 @@ struct Facts {
   std::map<MemberId, IncarnationFacts> incarnations;
   std::map<ClusterId, ClusterFacts> clusters;
   Revision revision = 0;  // the greatest that any machine reached by a committed entry
+  std::map<SessionId, absl::Duration>
+      ended;  // sessions, and when an applied entry first ended them
   // Of all clusters: true time of the latest first commit, and what came of leaders.
   absl::Duration last_commit_at;
   std::uint64_t leader_changes = 0;

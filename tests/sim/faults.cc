@@ -24,8 +24,10 @@ void Faults::Prepare() {
   scene_.world.network().set_stream_timeout(absl::Seconds(1));
   scene_.world.network().SetDefaults(scene_.plan.link);
   if (scene_.plan.On(Fault::kNoise)) Noise();
-  for (int i = 0; i < members_.size(); ++i) ChangeClock(members_.machine(i));
-  for (int i = 0; i < clients_.size(); ++i) ChangeClock(clients_.machine(i));
+}
+void Faults::SetClocks() {
+  for (int i = 0; i < members_.size(); ++i) ChangeClock(members_.machine(i), /*holder=*/false);
+  for (int i = 0; i < clients_.size(); ++i) ChangeClock(clients_.machine(i), /*holder=*/true);
 }
 
 int Faults::AMember() {
@@ -240,10 +242,13 @@ bool Faults::DoToMember(Fault fault, int i) {
       return true;
     case Fault::kClockDrift:
     case Fault::kClockJump: {
-      VirtualNode& whose = scene_.world.Chance(0.5) ? machine : clients_.machine(AClient());
+      const bool holder = scene_.world.Chance(0.5);
+      VirtualNode& whose = holder ? clients_.machine(AClient()) : machine;
       if (whose.paused()) return false;
       if (fault == Fault::kClockDrift) {
-        ChangeClock(whose);
+        ChangeClock(whose, holder);
+      } else if (holder && scene_.plan.On(Fault::kSuspendClient) && !scene_.plan.wild_clocks) {
+        return false;  // see ChangeClock
       } else {
         JumpClock(whose);
       }
@@ -317,13 +322,16 @@ bool Faults::DoToClient(Fault fault, int i) {
 
 // Within the bound, CLOCK_MONOTONIC_RAW keeps it, and CLOCK_BOOTTIME may be slewed by a time daemon
 // (chrony's greatest rate is 8.3 %): holders believe the faster and leaders the slower of them.
-void Faults::ChangeClock(VirtualNode& machine) {
+// What a holder cannot bear is both at once: the one clock stands still in suspend, and the other
+// is slow.
+void Faults::ChangeClock(VirtualNode& machine, bool holder) {
   const Plan& plan = scene_.plan;
   const auto within = [this](double bound) {
     return bound * (static_cast<double>(scene_.world.RandomBelow(1999)) / 1000 - 0.999);
   };
   double raw = within(plan.drift_max * 0.99);
-  double boot = scene_.world.Chance(0.8) ? within(plan.drift_max * 0.99) : within(0.083);
+  const bool slew = !(holder && plan.On(Fault::kSuspendClient)) && scene_.world.Chance(0.2);
+  double boot = within(slew ? 0.083 : plan.drift_max * 0.99);
   if (plan.wild_clocks && scene_.world.Chance(0.5)) {
     raw = scene_.world.Chance(0.2) ? -1 : within(0.5);
     boot = scene_.world.Chance(0.2) ? -1 : within(0.5);

@@ -17,8 +17,11 @@ class Faults {
  public:
   Faults(Scene& scene, Members& members, Clients& clients, History& history);
 
-  // What holds from the first moment on: clocks, and the links' noise.
+  // The links' noise, from the first moment on.
   void Prepare();
+  // Every clock its own rate, from the first leader on: before it nobody could be waited for whose
+  // clock stands still.
+  void SetClocks();
   // One fault of an enabled kind. Most mend by themselves after a while.
   void Next();
   // Ends all of them: every link whole, every clock right, every process there.
@@ -34,7 +37,7 @@ class Faults {
   bool DoToClient(Fault fault, int i);
   void Partition();
   void Wipe();
-  void ChangeClock(testing::VirtualNode& machine);
+  void ChangeClock(testing::VirtualNode& machine, bool holder);
   void JumpClock(testing::VirtualNode& machine);
   void Noise();
   // Often the leader.

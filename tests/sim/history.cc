@@ -18,6 +18,25 @@ constexpr std::uint64_t kBudget = 200'000;
 
 std::int64_t Ns(absl::Duration time) { return absl::ToInt64Nanoseconds(time); }
 
+// A call that fits nowhere, and those that touch it.
+std::string Around(const std::vector<Call<LockOperation>>& calls, std::size_t stuck) {
+  const auto show = [](const Call<LockOperation>& call) {
+    static constexpr const char* kNames[] = {"granted", "ends", "read held by", "not held by"};
+    return absl::StrCat(
+        kNames[static_cast<int>(call.operation.kind)], " ", call.operation.token, " [",
+        absl::FormatDuration(absl::Nanoseconds(call.start)), " to ",
+        call.optional ? "ever, perhaps" : absl::FormatDuration(absl::Nanoseconds(call.end)), "]");
+  };
+  std::string text = absl::StrCat("; it is stuck at: ", show(calls[stuck]), ", beside:");
+  int shown = 0;
+  for (const Call<LockOperation>& call : calls) {
+    if (call.start > calls[stuck].end || call.end < calls[stuck].start - 200'000'000) continue;
+    if (call.optional && call.operation.token != calls[stuck].operation.token) continue;
+    if (++shown <= 30) absl::StrAppend(&text, " ", show(call), ",");
+  }
+  return text;
+}
+
 }  // namespace
 
 History::Id History::Asked(const std::string& lock, SessionId session, absl::Duration now) {
@@ -44,7 +63,9 @@ void History::Unlocked(Id unlock, bool held, absl::Duration now) {
   if (held) {
     call.end = Ns(now);
     call.optional = false;
-  } else {
+  } else if (Ns(now) > open.start) {
+    // Otherwise no cluster was asked: its own lease was over, so it was not held, whatever the
+    // cluster still thinks.
     of_[open.lock].push_back({{Kind::kNotHeld, open.token}, open.start, Ns(now), false});
   }
 }
@@ -100,11 +121,12 @@ std::string History::Check(std::uint64_t* operations, std::uint64_t* slow) const
     *operations += calls.size();
     *slow += result.fast ? 0 : 1;
     if (result.verdict == checker::Verdict::kLinearizable) continue;
-    return absl::StrCat("the history of ", lock, ", of ", calls.size(), " calls, is ",
-                        result.verdict == checker::Verdict::kViolated
-                            ? "not linearizable"
-                            : "not decided within the budget",
-                        " (", result.configurations, " configurations)");
+    return absl::StrCat(
+        "the history of ", lock, ", of ", calls.size(), " calls, is ",
+        result.verdict == checker::Verdict::kViolated ? "not linearizable"
+                                                      : "not decided within the budget",
+        " (", result.configurations, " configurations)",
+        result.verdict == checker::Verdict::kViolated ? Around(calls, result.stuck) : "");
   }
   return "";
 }

@@ -224,6 +224,10 @@ void Member::OnApplied(const ClusterId& cluster, const raft::Entry& entry,
   facts.applied.push_back({machine.StateHash(), machine.revision()});
   scene_.facts.revision = std::max(scene_.facts.revision, machine.revision());
   scene_.world.MixIntoTrace(machine.StateHash());
+  for (const SessionEvent& event : applied.events) {
+    if (std::holds_alternative<SessionEndedEvent>(event.body))
+      scene_.facts.ended.emplace(event.session, scene_.world.now());
+  }
 }
 
 // ---- The process
@@ -343,6 +347,7 @@ bool Members::Converged() const {
   for (const MemberStatus& member : first.members) {
     for (int i = 0; i < size(); ++i) {
       if (!running(i) || member.id != id(i)) continue;
+      if (!stopped(i).ok()) return false;
       const ClusterStatus status = Status(i);
       // A follower hears of a commit by the next message.
       if (status.leader != first.leader || status.applied + 3 < first.applied) return false;

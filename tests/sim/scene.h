@@ -27,6 +27,8 @@ class TimeLine {
  public:
   TimeLine(const testing::World* world, bool print) : world_(world), print_(print) {}
   void Say(absl::string_view line);
+  // Whether somebody reads it all: then details are worth their lines.
+  bool detailed() const { return print_; }
   const std::deque<std::string>& last() const { return last_; }
 
  private:

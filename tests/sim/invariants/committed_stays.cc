@@ -36,11 +36,10 @@ class CommittedStays final : public Invariant {
     const LogFact& before = actor.facts->durable;
     for (Index i = before.first_index(); i <= before.last_index(); ++i) {
       const EntryFact* entry = now.At(i);
-      if (now.Trimmed(i)) continue;
-      // A later write may have truncated it, and have reached the disk before the process ended.
-      if (entry != nullptr && (*entry == *before.At(i) || entry->term > before.At(i)->term))
-        continue;
-      if (entry == nullptr && now.hard_state().term > before.hard_state().term) continue;
+      if (now.Trimmed(i) || (entry != nullptr && *entry == *before.At(i))) continue;
+      // A later write truncated it, and may have reached the disk before the process ended.
+      const EntryFact* written = actor.facts->written.At(i);
+      if (written == nullptr || *written != *before.At(i)) continue;
       return Fail(absl::StrCat(actor.facts->id.ToString(), " lost its entry ", i));
     }
   }

@@ -15,31 +15,35 @@ namespace tenure::sim {
 namespace {
 
 class ExactlyOnce final : public Invariant {
+  using Claim = std::pair<SessionId, Sequence>;
+
  public:
   explicit ExactlyOnce(Scene& scene) : Invariant(scene, "exactly once") {}
 
   void OnApplied(const Actor&, const AppliedEntry& applied) override {
     if (!applied.first) return;
     if (applied.entry.index == 1) state_ = {};  // another cluster
+    if (scene_.line.detailed()) Tell(applied);
     // First what ends, then what begins; revisions tell what came before what.
     for (const SessionEvent& event : applied.applied.events) End(event);
     for (std::size_t i = 0; i < applied.commands.size(); ++i)
       End(applied.commands[i], applied.applied.replies[i]);
+    std::map<Revision, std::pair<Claim, std::string>> grants;
     for (const SessionEvent& event : applied.applied.events) {
       if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body))
-        Grant({event.session, granted->acquire}, granted->name, granted->token);
+        grants[granted->token] = {{event.session, granted->acquire}, granted->name};
     }
     for (std::size_t i = 0; i < applied.commands.size(); ++i) {
       const Command& command = applied.commands[i];
       const auto* acquire = std::get_if<AcquireLock>(&command.operation);
       const auto* granted = std::get_if<LockGranted>(&applied.applied.replies[i].result);
       if (acquire != nullptr && granted != nullptr)
-        Grant({command.session, command.sequence}, acquire->name, granted->token);
+        grants[granted->token] = {{command.session, command.sequence}, acquire->name};
     }
+    for (const auto& [token, what] : grants) Grant(what.first, what.second, token);
   }
 
  private:
-  using Claim = std::pair<SessionId, Sequence>;
   struct Held {
     SessionId session = 0;
     Revision token = 0;
@@ -52,6 +56,41 @@ class ExactlyOnce final : public Invariant {
     std::map<std::string, Held> last_held;  // the last grant of each lock
   };
 
+  void Tell(const AppliedEntry& applied) const {
+    for (const SessionEvent& event : applied.applied.events) {
+      std::string what = "wait ended";
+      if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
+        what = absl::StrCat("granted ", granted->name, ", acquire ", granted->acquire, " token ",
+                            granted->token);
+      } else if (const auto* over = std::get_if<WaitEndedEvent>(&event.body)) {
+        what = absl::StrCat("wait over for ", over->name, ", acquire ", over->acquire);
+      } else if (const auto* ended = std::get_if<SessionEndedEvent>(&event.body)) {
+        what = ended->reason == SessionEnd::kExpired ? "expired" : "closed";
+      }
+      scene_.line.Say(absl::StrCat("entry ", applied.entry.index, " tells session ", event.session,
+                                   ": ", what, " (revision ", event.revision, ")"));
+    }
+    for (std::size_t i = 0; i < applied.commands.size(); ++i) {
+      const Command& command = applied.commands[i];
+      const Reply& reply = applied.applied.replies[i];
+      std::string what;
+      if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) {
+        what = absl::StrCat("acquire ", acquire->name);
+      } else if (const auto* release = std::get_if<ReleaseLock>(&command.operation)) {
+        what = absl::StrCat("release ", release->name, " token ", release->token);
+      } else if (const auto* cancel = std::get_if<CancelWait>(&command.operation)) {
+        what = absl::StrCat("cancel acquire ", cancel->acquire);
+      } else if (std::holds_alternative<CloseSession>(command.operation)) {
+        what = "close";
+      } else {
+        continue;
+      }
+      scene_.line.Say(absl::StrCat("entry ", applied.entry.index, " session ", command.session,
+                                   " #", command.sequence, ": ", what, " -> code ",
+                                   static_cast<int>(reply.code), " result ", reply.result.index(),
+                                   " revision ", reply.revision));
+    }
+  }
   void End(const SessionEvent& event) {
     if (const auto* over = std::get_if<WaitEndedEvent>(&event.body)) {
       Over({event.session, over->acquire}, event.revision);
@@ -70,7 +109,9 @@ class ExactlyOnce final : public Invariant {
   }
   void Over(const Claim& claim, Revision when) {
     state_.over.try_emplace(claim, when);
-    if (state_.grants.contains(claim))
+    // A grant that was given back by its token, before the cancel came, leaves nothing to tell of.
+    const auto granted = state_.grants.find(claim);
+    if (granted != state_.grants.end() && !state_.released.contains(granted->second))
       Fail(absl::StrCat("the wait ", claim.second, " of session ", claim.first,
                         " ends without a grant after it was granted"));
   }

@@ -1,7 +1,5 @@
 // Who is told of a loss before its own deadline has lost indeed: its session is ended in an applied
 // entry, or its cluster is no more. DESIGN section 4, rule 2; PITFALLS T4, T8, L1, L3.
-#include <set>
-
 #include "absl/strings/str_cat.h"
 #include "tests/sim/invariants/all.h"
 #include "tests/sim/scene.h"
@@ -13,24 +11,15 @@ class TruthfulLoss final : public Invariant {
  public:
   explicit TruthfulLoss(Scene& scene) : Invariant(scene, "truthful loss") {}
 
-  void OnApplied(const Actor&, const AppliedEntry& applied) override {
-    if (!applied.first) return;
-    for (const SessionEvent& event : applied.applied.events) {
-      if (std::holds_alternative<SessionEndedEvent>(event.body)) ended_.insert(event.session);
-    }
-  }
   void OnLost(SessionId session, absl::Duration left) override {
     ++scene_.counts.losses;
     // The clocks may have moved since the deadline was last looked at.
     if (left <= absl::ZeroDuration() || scene_.plan.wild_clocks) return;
     scene_.marks.Visit("loss told before the deadline");
-    if (ended_.contains(session) || scene_.facts.clusters.size() > 1) return;
+    if (scene_.facts.ended.contains(session) || scene_.facts.clusters.size() > 1) return;
     Fail(absl::StrCat("session ", session, " is told that it ended, ", absl::FormatDuration(left),
                       " before its own deadline, and no entry ended it"));
   }
-
- private:
-  std::set<SessionId> ended_;
 };
 
 }  // namespace
