@@ -44,7 +44,7 @@ class Process {
   }
 
   void Quiesce();
-  void Resume() { progressed_ = false; }
+  void GiveBackKept();
   bool Idle() const {
     if (!waits_.empty() || !holds_.empty() || unlocking_ > 0 || cancelling_ > 0) return false;
     return true;
@@ -265,19 +265,20 @@ void Process::Ask(const Session& session, const std::string& lock, LockOptions o
     });
   }
   Mutex mutex = session.mutex(lock);
-  mutex.Lock(std::move(options),
-             Safe([this, id, asked, keep, session_id = session.id(),
-                   done = std::move(done)](absl::StatusOr<LockGuard> guard) mutable {
-               waits_.erase(id);
-               if (!guard.ok()) {
-                 if (done) done(0);
-                 if (absl::IsAborted(guard.status())) scene_.marks.Visit("wait in vain");
-                 return;
-               }
-               const Revision token = guard->token();
-               OnGuard(*std::move(guard), session_id, asked, keep, /*pinned=*/done != nullptr);
-               if (done) done(token);
-             }));
+  mutex.Lock(
+      std::move(options), Safe([this, id, asked, keep, session_id = session.id(),
+                                done = std::move(done)](absl::StatusOr<LockGuard> guard) mutable {
+        waits_.erase(id);
+        if (!guard.ok()) {
+          if (done) done(0);
+          if (absl::IsAborted(guard.status())) scene_.marks.Visit("wait in vain");
+          return;
+        }
+        const Revision token = guard->token();
+        OnGuard(*std::move(guard), session_id, asked, keep && (scene_.faulty || done != nullptr),
+                /*pinned=*/done != nullptr);
+        if (done) done(token);
+      }));
 }
 
 void Process::OnGuard(LockGuard guard, SessionId session, History::Id asked, bool keep,
@@ -396,6 +397,16 @@ void Process::Quiesce() {
   }));
 }
 
+void Process::GiveBackKept() {
+  machine_.loop().Post(Safe([this] {
+    std::vector<std::uint64_t> ids;
+    for (const auto& [id, held] : holds_) {
+      if (held.keep) ids.push_back(id);
+    }
+    for (const std::uint64_t id : ids) GiveBack(id);
+  }));
+}
+
 void Process::TakeAndKeep(const std::string& lock, absl::Duration ttl,
                           absl::AnyInvocable<void(Revision)> done) {
   machine_.loop().Post(Safe([this, lock, ttl, done = std::move(done)]() mutable {
@@ -478,7 +489,9 @@ void Clients::Resume() { quiescent_ = false; }
 
 void Clients::BeginRound() {
   for (Slot& slot : slots_) {
-    if (slot.process != nullptr) slot.process->ResetProgress();
+    if (slot.process == nullptr) continue;
+    slot.process->ResetProgress();
+    slot.process->GiveBackKept();
   }
 }
 

@@ -39,7 +39,8 @@ class Clients {
   // Nothing is held, waited for, or being opened or given back.
   bool Idle() const;
   void Resume();  // to work again
-  // Starts counting anew; then: everybody has taken and given back a lock since.
+  // Gives back what was to be kept, and starts counting anew; then: everybody has taken and given
+  // back a lock since.
   void BeginRound();
   bool AllMadeProgress() const;
   std::string WhoIsStuck() const;
