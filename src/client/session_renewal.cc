@@ -86,7 +86,7 @@ void SessionCore::OnRenewalAnswer(std::uint64_t attempt, const std::vector<Seque
     lock.unlock();
     const absl::Status why = RefusalStatus(*answer);
     End(SessionState::kExpired, why, /*told=*/true);
-    return FinishOpening(absl::UnavailableError(why.message()));
+    return;
   }
   lease_.Failed(attempt, now);
   SetState(SessionState::kJeopardy);
@@ -127,6 +127,8 @@ bool SessionCore::End(SessionState state, absl::Status why, bool told) {
               [](absl::StatusOr<Reply>) {});
   }
   EndInOrder(calls, [&](SequencedCall& call) { call.OnOver(why); });
+  // It may have ended before whoever opened it had it.
+  FinishOpening(absl::UnavailableError(why.message()));
   return true;
 }
 
