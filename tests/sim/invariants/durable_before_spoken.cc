@@ -39,7 +39,9 @@ class DurableBeforeSpoken final : public Invariant {
     } else if (const auto* answer = std::get_if<raft::AppendResponse>(message)) {
       if (!answer->accepted) return;
       if (durable.term < answer->term) return said_too_early("\"accepted\"", answer->term);
-      if (facts.durable.last_index() < answer->match_index)
+      // In a later term it may have been truncated since: an acknowledgement that waited for its
+      // write is no worse than one that the network delays.
+      if (durable.term == answer->term && facts.durable.last_index() < answer->match_index)
         said_too_early(absl::StrCat("\"I have all up to ", answer->match_index, "\""),
                        answer->term);
     }
