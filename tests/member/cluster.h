@@ -25,6 +25,7 @@ struct ClusterOptions {
   absl::Duration disk_latency_max = absl::ZeroDuration();
   std::function<void(MemberOptions&)> change;  // of every member
   absl::Time wall_clock = absl::FromUnixSeconds(1'790'000'000);
+  NodeObserver* observer = nullptr;  // of every member
 };
 
 class Cluster {

@@ -7,6 +7,8 @@
 
 #include "absl/strings/match.h"
 #include "machine/codec.h"
+#include "machine/machine.h"
+#include "raft/core.h"
 #include "tests/member/cluster.h"
 
 namespace tenure::member {
@@ -358,22 +360,49 @@ TEST(Node, T1AnIdleHourDoesNotArriveWithTheNextLeader) {
 
 // PITFALLS T2: the leader reads its clock, is paused, then drains its inbox: renewals stamped too
 // early.
+// Pauses a leader in the midst of a turn: after it took what its peers said, before its commands.
+struct PauseWithinTurn final : NodeObserver {
+  void OnStep(const ClusterId&, const raft::Core& core, const raft::Output& output) override {
+    if (machine == nullptr || core.role() != raft::Role::kLeader) return;
+    if (output.proposed.has_value()) {
+      stamp_ns = core.last_stamp_ns();
+      machine = nullptr;
+    } else if (!std::exchange(paused, true)) {
+      for (const testing::Clock clock : {testing::Clock::kBoottime, testing::Clock::kMonotonicRaw})
+        machine->JumpClock(clock, absl::Milliseconds(200));
+    }
+  }
+  void OnApplied(const ClusterId&, const raft::Entry&, absl::Span<const Command>,
+                 const machine::Applied&, const machine::Machine&) override {}
+
+  testing::VirtualNode* machine = nullptr;
+  bool paused = false;
+  std::int64_t stamp_ns = 0;  // of the next entry
+};
+
 TEST(Node, T2TheStampIsReadAfterTheLastCommandWasTaken) {
   World world(13);
-  Cluster cluster(world, {.size = 1});
+  PauseWithinTurn pause;
+  Cluster cluster(world, {.observer = &pause});
   cluster.StartAll();
-  ASSERT_TRUE(cluster.AwaitLeader());
-  auto port = Caller::Port(cluster, 0);
+  ASSERT_TRUE(cluster.AwaitConverged());
+  const int leader = cluster.Leader();
+  auto port = Caller::Port(cluster, leader);
   const Session session = OpenSessionOn(*port, absl::Seconds(2), 1);
-  // In one turn: 250 ms pass between a renewal's arrival and its processing.
-  const std::int64_t before = cluster.Status(0).cluster_time_ns;
+  const std::int64_t earlier = cluster.Status(leader).cluster_time_ns;
+  ASSERT_TRUE(world.RunUntil([&] { return cluster.Status(leader).cluster_time_ns != earlier; },
+                             absl::Seconds(1)));
+  const std::int64_t before = cluster.Status(leader).cluster_time_ns;
+  // A heartbeat that is due and a renewal, for one turn.
+  cluster.machine(leader).Pause();
   const std::uint64_t renewal = port->Write(session.Renew(1));
-  cluster.machine(0).Pause();
-  world.RunFor(absl::Milliseconds(250));
-  cluster.machine(0).Resume();
+  world.RunFor(absl::Milliseconds(110));
+  pause.machine = &cluster.machine(leader);
+  cluster.machine(leader).Resume();
   EXPECT_EQ(port->AwaitReply(renewal).code, ReplyCode::kOk);
-  EXPECT_GE(cluster.Status(0).cluster_time_ns - before,
-            absl::ToInt64Nanoseconds(absl::Milliseconds(250)));
+  ASSERT_TRUE(pause.paused);
+  // At most one election timeout of 300 ms counts; without the pause it would be 110 ms.
+  EXPECT_GE(pause.stamp_ns - before, absl::ToInt64Nanoseconds(absl::Milliseconds(250)));
 }
 
 // PITFALLS T3: a late answer to renewal 1 is matched to renewal 2.

@@ -193,6 +193,13 @@ void Faults::Wipe() {
   wiped_ = true;
   members_.set_assert_new(false);
   history_.AllMayEnd(scene_.world.now());
+  if (scene_.world.Chance(0.5)) {
+    // Somebody who does not hear of it, and goes on believing.
+    const int client = AClient();
+    for (int i = 0; i < members_.size(); ++i)
+      scene_.world.network().SetLinks(clients_.name(client), members_.address(i), false);
+    Later(scene_.plan.ttl_max, [this] { scene_.world.network().MendAll(); });
+  }
   for (int i = 0; i < members_.size(); ++i) members_.Kill(i);
   scene_.line.Say("everybody is killed");
   scene_.marks.Visit(scene_.plan.durable ? "all killed at once" : "cluster wiped");
@@ -326,8 +333,10 @@ bool Faults::DoToClient(Fault fault, int i) {
 // is slow.
 void Faults::ChangeClock(VirtualNode& machine, bool holder) {
   const Plan& plan = scene_.plan;
+  // Often as far off as is allowed: that is where a margin shows.
   const auto within = [this](double bound) {
-    return bound * (static_cast<double>(scene_.world.RandomBelow(1999)) / 1000 - 0.999);
+    if (scene_.world.Chance(0.5)) return scene_.world.Chance(0.5) ? bound : -bound;
+    return bound * (static_cast<double>(scene_.world.RandomBelow(2001)) / 1000 - 1);
   };
   double raw = within(plan.drift_max * 0.99);
   const bool slew = !(holder && plan.On(Fault::kSuspendClient)) && scene_.world.Chance(0.2);
