@@ -69,7 +69,7 @@ make() { cmake --build "$build" --target "$@" >"$log" 2>&1; }
 TIMEFORMAT='%U %S'
 # Runs a command in silence; leaves its status in $status and its CPU seconds in $cpu.
 measure() {
-  { time timeout 300 "$@" >"$log" 2>&1; } 2>"$work/time"
+  { time timeout 300 "$@" >"$log" 2>&1 </dev/null; } 2>"$work/time"
   status=$?
   cpu=$(awk '{printf "%.1f", $1 + $2}' "$work/time")
 }
@@ -131,9 +131,9 @@ for patch in "${patches[@]}"; do
     by=("**$problem**")
   else
     passed=$((passed + 1))
-    echo "caught  $name: ${by[*]}${seeds:+ and in $seeds seeds, $seconds s}"
+    echo "caught  $name: ${by[*]}${seeds:+${by:+ and }in $seeds seeds, $seconds s}"
   fi
-  rows+=("| $what | ${by[*]} | ${seeds:--} | ${seconds:--} |")
+  rows+=("| $what | ${by[*]:--} | ${seeds:--} | ${seconds:--} |")
 done
 
 if [ -n "$table" ]; then
