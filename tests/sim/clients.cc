@@ -11,6 +11,39 @@
 
 namespace tenure::sim {
 
+// A process's loop, and what takes its place when the process was killed: then what is posted is
+// run by Drain, so that what refers to itself in a circle (a call under way, its session, the
+// backend that it is under way in) can be taken apart. A real process leaves that to the system.
+class MortalLoop final : public Loop {
+ public:
+  explicit MortalLoop(Loop& under) : under_(under) {}
+  Instant Now() override { return under_.Now(); }
+  TimerHandle At(Instant when, absl::AnyInvocable<void() &&> wake) override {
+    return under_.At(when, std::move(wake));
+  }
+  void Post(absl::AnyInvocable<void() &&> work) override {
+    if (!dead_) return under_.Post(std::move(work));
+    left_.push_back(std::move(work));
+  }
+  void Defer(absl::AnyInvocable<void() &&> work) override {
+    if (!dead_) return under_.Defer(std::move(work));
+    left_.push_back(std::move(work));
+  }
+  bool OnLoop() const override { return under_.OnLoop(); }
+
+  void Die() { dead_ = true; }
+  void Drain() {
+    while (!left_.empty()) {
+      for (auto& work : std::exchange(left_, {})) std::move(work)();
+    }
+  }
+
+ private:
+  Loop& under_;
+  bool dead_ = false;
+  std::vector<absl::AnyInvocable<void() &&>> left_;
+};
+
 // One run of a client's program: everything happens on its machine's loop, and ends with it.
 class Process {
  public:
@@ -19,15 +52,15 @@ class Process {
         scene_(all.scene_),
         number_(number),
         machine_(*all.slots_[number].machine),
-        alive_(std::make_shared<bool>(true)) {
+        alive_(std::make_shared<bool>(true)),
+        loop_(std::make_shared<MortalLoop>(machine_.loop())) {
     backends::ReplicatedOptions options;
     for (int i = 0; i < all.members_.size(); ++i)
       options.endpoints.push_back(all.members_.address(i));
     options.linger = absl::ZeroDuration();
     options.seed = 1 + scene_.world.RandomBelow(1u << 30);
     auto backend = backends::NewReplicatedBackend(
-        std::shared_ptr<Loop>(std::shared_ptr<void>(), &machine_.loop()),
-        testing::VirtualLinks(scene_.world, machine_), std::move(options));
+        loop_, testing::VirtualLinks(scene_.world, machine_), std::move(options));
     coordinator_ =
         Coordinator(std::move(backend), {.seed = 1 + scene_.world.RandomBelow(1ull << 62)});
     sessions_.resize(static_cast<std::size_t>(scene_.plan.sessions));
@@ -41,6 +74,15 @@ class Process {
       all_.history_.MayEnd(held.hold.lock, held.hold.token, LastValid(held));
     for (Slot& slot : sessions_) scene_.sessions.erase(slot.session.id());
     if (extra_.id() != 0) scene_.sessions.erase(extra_.id());
+    loop_->Die();
+    coordinator_.backend()->Shutdown();
+    loop_->Drain();
+    holds_.clear();
+    waits_.clear();
+    sessions_.clear();
+    extra_ = Session();
+    coordinator_ = Coordinator();
+    loop_->Drain();
   }
 
   void Quiesce();
@@ -125,6 +167,7 @@ class Process {
   const int number_;
   testing::VirtualNode& machine_;
   const std::shared_ptr<bool> alive_;
+  const std::shared_ptr<MortalLoop> loop_;
   Coordinator coordinator_;
   std::vector<Slot> sessions_;
   Session extra_;  // of TakeAndKeep
