@@ -15,6 +15,7 @@ namespace tenure::member {
 void Actor::Step(raft::Event event) { Execute(core_->Step(now_, std::move(event))); }
 
 void Actor::Execute(raft::Output output) {
+  if (environment_.observer != nullptr) environment_.observer->OnStep(cluster_, *core_, output);
   core_deadline_ = output.deadline;
   if (Silent() != silent_) BecomeSilent();
   // Followers write while this disk does (section 10.2.1).
@@ -103,6 +104,8 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
     if (absl::Status status = machine_.Start(*genesis, entry.stamp_ns); !status.ok()) return status;
     machine_version_ = genesis->machine_version;
     OnConfiguration(entry.configuration);
+    if (environment_.observer != nullptr)
+      environment_.observer->OnApplied(cluster_, entry, {}, {}, machine_);
     return absl::OkStatus();
   }
   if (entry.kind == raft::EntryKind::kConfiguration) {
@@ -126,6 +129,8 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
   }
   held_commands_ |= entry.kind == raft::EntryKind::kCommands && entry.payload_bytes() > 0;
   const machine::Applied applied = machine_.Apply(entry.stamp_ns, own.commands);
+  if (environment_.observer != nullptr)
+    environment_.observer->OnApplied(cluster_, entry, own.commands, applied, machine_);
   for (std::size_t i = 0; i < own.asked.size(); ++i) {
     --taken_;
     if (Silent()) {

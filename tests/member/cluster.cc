@@ -101,6 +101,7 @@ void Cluster::Start(int i, bool must_succeed) {
   if (options_.change) options_.change(options);
   NodeEnvironment environment;
   environment.wall_clock = [this] { return options_.wall_clock; };
+  environment.observer = options_.observer;
   absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(
       std::move(options), process.transport.get(), process.storage.get(), std::move(environment));
   EXPECT_TRUE(node.ok() || !must_succeed) << node.status();

@@ -28,6 +28,7 @@ struct ClusterOptions {
   // Sees what member `i` sends to another, in the turn that sends it.
   std::function<void(int i, const Envelope&)> on_send;
   absl::Time wall_clock = absl::FromUnixSeconds(1'790'000'000);
+  NodeObserver* observer = nullptr;  // of every member
 };
 
 class Cluster {
