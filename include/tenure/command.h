@@ -60,12 +60,71 @@ struct ReleaseLock {
   Revision token = 0;
 };
 
+// ---- Elections: named apart from locks, and otherwise like them. A term is a token.
+
+inline constexpr std::uint32_t kPriorityMax = 255;
+
+// Leads the election, or becomes a candidate. Answered, waited for and cancelled as an AcquireLock
+// is, with the term as the token. Candidates are elected by priority, greater first, and by the
+// order of their campaigns. Priority chooses among those who wait; it deposes no leader.
+struct Campaign {
+  std::string name;
+  std::int64_t wait_ns = kWaitForever;
+  std::string value;  // what the leader says of itself: an address
+  std::uint32_t priority = 0;
+};
+// Changes the leader's value: Proclaimed, or kNotHeld if the term is not (or no longer) this
+// session's.
+struct Proclaim {
+  std::string name;
+  Revision term = 0;
+  std::string value;
+};
+// Ends the term: LockReleased. It names the term, so a late one cannot end a successor's.
+struct Resign {
+  std::string name;
+  Revision term = 0;
+};
+// Ends the term in favour of one candidate, whatever the order: LockReleased, and the candidate
+// gets its grant in the same entry. kAbsent, and nothing happens, if that one is no candidate any
+// more.
+struct HandOver {
+  std::string name;
+  Revision term = 0;
+  SessionId candidate = 0;
+  Sequence campaign = 0;  // the candidate's own; see ElectionDescription
+};
+
+// ---- Watching
+
+enum class ObjectKind : std::uint8_t { kLock = 0, kElection = 1 };
+
+// Asks for what happened to a lock or an election later than `after`. Answered at once with
+// Observed if something did, or if `after` is 0; otherwise with Observing, and then exactly one
+// ChangedEvent follows, unless a CancelWait or the session's end comes first. Whoever goes on with
+// `after` set to the revision of what it was told last misses nothing, or is told of the gap. The
+// last Limits::changes_kept changes are kept; of locks, only from when somebody first observed
+// them.
+struct Observe {
+  ObjectKind kind = ObjectKind::kElection;
+  std::string name;
+  Revision after = 0;
+};
+
 // Reads: never in the log, answered by the machine as it stands after ReadIndex.
 struct GetLock {
   std::string name;
 };
 struct ListLocks {
   std::string after;  // names greater than this, in byte order; empty: from the first
+  std::uint32_t limit = 1000;
+};
+struct GetElection {
+  std::string name;
+  Revision after = 0;  // changes later than this
+};
+struct ListElections {
+  std::string after;
   std::uint32_t limit = 1000;
 };
 struct ListSessions {
@@ -76,14 +135,15 @@ struct ListSessions {
 struct GetStatus {};
 
 using Operation = std::variant<OpenSession, RenewSession, CloseSession, AcquireLock, CancelWait,
-                               ReleaseLock, GetLock, ListLocks, ListSessions, GetStatus>;
+                               ReleaseLock, Campaign, Proclaim, Resign, HandOver, Observe, GetLock,
+                               ListLocks, GetElection, ListElections, ListSessions, GetStatus>;
 
 struct Command {
   std::uint32_t machine_version = kMachineVersion;
   SessionId session = 0;  // 0 for OpenSession and reads
   InstanceKey key;        // the opener's; a command with another is refused
-  // Numbers what must take effect once: AcquireLock, CancelWait, ReleaseLock. 0 for everything
-  // else.
+  // Numbers what must take effect once: all writes except those that open, renew and close
+  // sessions. 0 for everything else.
   Sequence sequence = 0;
   // Replies that the client has: all up to `acknowledged_through`, and each of `acknowledged`,
   // which are above it. The machine forgets them. A sequence that was acknowledged is never
@@ -98,6 +158,8 @@ struct Command {
 inline bool IsWrite(const Operation& operation) {
   return !std::holds_alternative<GetLock>(operation) &&
          !std::holds_alternative<ListLocks>(operation) &&
+         !std::holds_alternative<GetElection>(operation) &&
+         !std::holds_alternative<ListElections>(operation) &&
          !std::holds_alternative<ListSessions>(operation) &&
          !std::holds_alternative<GetStatus>(operation);
 }
@@ -105,6 +167,7 @@ inline bool IsWrite(const Operation& operation) {
 inline bool IsReserved(const Operation& operation) {
   return std::holds_alternative<RenewSession>(operation) ||
          std::holds_alternative<ReleaseLock>(operation) ||
+         std::holds_alternative<Resign>(operation) || std::holds_alternative<HandOver>(operation) ||
          std::holds_alternative<CloseSession>(operation) ||
          std::holds_alternative<CancelWait>(operation);
 }
@@ -149,6 +212,33 @@ struct LockHeld {  // the answer to a try
 struct LockReleased {};
 struct WaitCancelled {};
 
+struct Proclaimed {};
+
+enum class ChangeKind : std::uint8_t {
+  kGranted = 0,     // `session` holds it, or leads, with `token`
+  kValue = 1,       // the same, with another value
+  kReleased = 2,    // given back, or resigned
+  kHandedOver = 3,  // resigned in favour of a candidate
+  kLost = 4,        // the session had ended
+};
+// One thing that happened to a lock or an election.
+struct Change {
+  Revision revision = 0;
+  ChangeKind kind = ChangeKind::kGranted;
+  Revision token = 0;  // of the grant that began, changed or ended
+  SessionId session = 0;
+  std::string label;  // the session's
+  std::string value;  // the holder's; of the last three kinds: none
+
+  friend bool operator==(const Change&, const Change&) = default;
+};
+struct Observing {};
+struct Observed {
+  LockHolder holder;  // as it is now; session 0: nobody
+  std::vector<Change> changes;
+  bool gap = false;  // there were others before these, which are no longer kept
+};
+
 struct LockWaiter {
   SessionId session = 0;
   std::string label;
@@ -168,12 +258,36 @@ struct LockList {
   std::vector<LockDescription> locks;  // by name; held ones and waited-for ones
   bool more = false;
 };
+struct Candidate {
+  SessionId session = 0;
+  Sequence campaign = 0;
+  std::string label;
+  std::string value;
+  std::uint32_t priority = 0;
+  std::int64_t waited_ns = 0;
+
+  friend bool operator==(const Candidate&, const Candidate&) = default;
+};
+struct ElectionDescription {
+  std::string name;
+  LockHolder leader;  // session 0: nobody
+  std::uint64_t waiting = 0;
+  std::vector<Candidate> candidates;  // the first 100, in their order; only from GetElection
+  std::vector<Change> changes;        // later than asked for; likewise
+  bool gap = false;                   // likewise, as in Observed
+
+  friend bool operator==(const ElectionDescription&, const ElectionDescription&) = default;
+};
+struct ElectionList {
+  std::vector<ElectionDescription> elections;  // by name; led ones and campaigned-for ones
+  bool more = false;
+};
 struct SessionDescription {
   SessionId session = 0;
   std::string label;
   std::int64_t ttl_ns = 0;
   std::int64_t expires_in_ns = 0;
-  std::uint64_t locks = 0;
+  std::uint64_t locks = 0;  // held locks and elections led
   std::uint64_t waits = 0;
 };
 struct SessionList {
@@ -200,7 +314,7 @@ struct ClusterStatus {
   std::int64_t cluster_time_ns = 0;
   std::int64_t held_back_ns = 0;  // a new cluster grants nothing for that long
   std::uint64_t sessions = 0;
-  std::uint64_t locks = 0;
+  std::uint64_t locks = 0;       // held or waited for
   std::uint64_t state_hash = 0;  // at `applied`
   bool may_stop_one = false;     // another member may be stopped without losing the quorum
   std::string message;           // what an operator should know; empty when all is well
@@ -216,6 +330,7 @@ enum class ReplyCode : std::uint8_t {
   kNotHeld = 5,       // the token is not (or no longer) the holder's
   kForgotten = 6,     // this sequence was acknowledged before, or is outside the window
   kVersion = 7,       // the command needs a newer machine
+  kAbsent = 8,        // what the command names is not there
 };
 
 struct Reply {
@@ -223,14 +338,16 @@ struct Reply {
   std::string message;    // for codes other than kOk: what is wrong
   Revision revision = 0;  // the machine's, after this command
   std::variant<std::monostate, SessionOpened, SessionRenewed, SessionClosed, LockGranted,
-               LockQueued, LockHeld, LockReleased, WaitCancelled, LockDescription, LockList,
-               SessionList, ClusterStatus>
+               LockQueued, LockHeld, LockReleased, WaitCancelled, Proclaimed, Observing, Observed,
+               LockDescription, LockList, ElectionDescription, ElectionList, SessionList,
+               ClusterStatus>
       result;
 };
 
 // ---- Events
 // --------------------------------------------------------------------------------------
 
+// Of an AcquireLock or a Campaign.
 struct LockGrantedEvent {
   Sequence acquire = 0;
   std::string name;
@@ -241,6 +358,13 @@ struct WaitEndedEvent {
   Sequence acquire = 0;
   std::string name;
   WaitEnd reason = WaitEnd::kDeadline;
+};
+// Something happened to what an Observe asked about.
+struct ChangedEvent {
+  Sequence observe = 0;
+  std::string name;
+  bool gap = false;  // there were others before this one, which are no longer kept
+  Change change;
 };
 enum class SessionEnd : std::uint8_t { kExpired = 0, kClosed = 1, kUnknown = 2 };
 // The last event of a session. Told from an applied entry, or after ReadIndex, only.
@@ -254,7 +378,7 @@ struct SessionEndedEvent {
 struct SessionEvent {
   SessionId session = 0;
   Revision revision = 0;  // strictly rising within a session
-  std::variant<LockGrantedEvent, WaitEndedEvent, SessionEndedEvent> body;
+  std::variant<LockGrantedEvent, WaitEndedEvent, ChangedEvent, SessionEndedEvent> body;
 };
 
 }  // namespace tenure

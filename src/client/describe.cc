@@ -44,6 +44,7 @@ absl::Status RefusalStatus(const Reply& reply) {
     case ReplyCode::kLimit:
       return absl::ResourceExhaustedError(reply.message);
     case ReplyCode::kNotHeld:
+    case ReplyCode::kAbsent:
       return absl::NotFoundError(reply.message);
     case ReplyCode::kForgotten:
       return absl::UnknownError(reply.message);

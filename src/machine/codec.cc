@@ -50,6 +50,44 @@ struct OperationWriter {
     out.mutable_release_lock()->set_name(in.name);
     out.mutable_release_lock()->set_token(in.token);
   }
+  void operator()(const Campaign& in) const {
+    v1::Campaign* campaign = out.mutable_campaign();
+    campaign->set_name(in.name);
+    campaign->set_wait_ns(in.wait_ns);
+    campaign->set_value(in.value);
+    campaign->set_priority(in.priority);
+  }
+  void operator()(const Proclaim& in) const {
+    v1::Proclaim* proclaim = out.mutable_proclaim();
+    proclaim->set_name(in.name);
+    proclaim->set_term(in.term);
+    proclaim->set_value(in.value);
+  }
+  void operator()(const Resign& in) const {
+    out.mutable_resign()->set_name(in.name);
+    out.mutable_resign()->set_term(in.term);
+  }
+  void operator()(const HandOver& in) const {
+    v1::HandOver* hand_over = out.mutable_hand_over();
+    hand_over->set_name(in.name);
+    hand_over->set_term(in.term);
+    hand_over->set_candidate(in.candidate);
+    hand_over->set_campaign(in.campaign);
+  }
+  void operator()(const Observe& in) const {
+    v1::Observe* observe = out.mutable_observe();
+    observe->set_kind(static_cast<std::uint32_t>(in.kind));
+    observe->set_name(in.name);
+    observe->set_after(in.after);
+  }
+  void operator()(const GetElection& in) const {
+    out.mutable_get_election()->set_name(in.name);
+    out.mutable_get_election()->set_after(in.after);
+  }
+  void operator()(const ListElections& in) const {
+    out.mutable_list_elections()->set_after(in.after);
+    out.mutable_list_elections()->set_limit(in.limit);
+  }
   void operator()(const GetLock& in) const { out.mutable_get_lock()->set_name(in.name); }
   void operator()(const ListLocks& in) const {
     out.mutable_list_locks()->set_after(in.after);
@@ -74,6 +112,22 @@ AcquireLock Read(v1::AcquireLock* in) {
 }
 CancelWait Read(v1::CancelWait* in) { return {in->acquire()}; }
 ReleaseLock Read(v1::ReleaseLock* in) { return {std::move(*in->mutable_name()), in->token()}; }
+Campaign Read(v1::Campaign* in) {
+  return {std::move(*in->mutable_name()), in->wait_ns(), std::move(*in->mutable_value()),
+          in->priority()};
+}
+Proclaim Read(v1::Proclaim* in) {
+  return {std::move(*in->mutable_name()), in->term(), std::move(*in->mutable_value())};
+}
+Resign Read(v1::Resign* in) { return {std::move(*in->mutable_name()), in->term()}; }
+HandOver Read(v1::HandOver* in) {
+  return {std::move(*in->mutable_name()), in->term(), in->candidate(), in->campaign()};
+}
+Observe Read(v1::Observe* in) {
+  return {static_cast<ObjectKind>(in->kind()), std::move(*in->mutable_name()), in->after()};
+}
+GetElection Read(v1::GetElection* in) { return {std::move(*in->mutable_name()), in->after()}; }
+ListElections Read(v1::ListElections* in) { return {std::move(*in->mutable_after()), in->limit()}; }
 GetLock Read(v1::GetLock* in) { return {std::move(*in->mutable_name())}; }
 ListLocks Read(v1::ListLocks* in) { return {std::move(*in->mutable_after()), in->limit()}; }
 ListSessions Read(v1::ListSessions* in) { return {in->after(), in->limit()}; }
@@ -107,6 +161,20 @@ bool ReadOperation(v1::Command& in, Operation& out) {
       return ReadInto(in.mutable_cancel_wait(), out);
     case v1::Command::kReleaseLock:
       return ReadInto(in.mutable_release_lock(), out);
+    case v1::Command::kCampaign:
+      return ReadInto(in.mutable_campaign(), out);
+    case v1::Command::kProclaim:
+      return ReadInto(in.mutable_proclaim(), out);
+    case v1::Command::kResign:
+      return ReadInto(in.mutable_resign(), out);
+    case v1::Command::kHandOver:
+      return ReadInto(in.mutable_hand_over(), out);
+    case v1::Command::kObserve:
+      return in.observe().kind() <= 1 && ReadInto(in.mutable_observe(), out);
+    case v1::Command::kGetElection:
+      return ReadInto(in.mutable_get_election(), out);
+    case v1::Command::kListElections:
+      return ReadInto(in.mutable_list_elections(), out);
     case v1::Command::kGetLock:
       return ReadInto(in.mutable_get_lock(), out);
     case v1::Command::kListLocks:

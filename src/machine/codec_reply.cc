@@ -35,6 +35,23 @@ void Write(const LockDescription& in, v1::LockDescription* out) {
   }
 }
 
+void Write(const ElectionDescription& in, v1::ElectionDescription* out) {
+  out->set_name(in.name);
+  Write(in.leader, out->mutable_leader());
+  out->set_waiting(in.waiting);
+  for (const Candidate& candidate : in.candidates) {
+    v1::Candidate* added = out->add_candidates();
+    added->set_session(candidate.session);
+    added->set_campaign(candidate.campaign);
+    added->set_label(candidate.label);
+    added->set_value(candidate.value);
+    added->set_priority(candidate.priority);
+    added->set_waited_ns(candidate.waited_ns);
+  }
+  for (const Change& change : in.changes) WriteChange(change, out->add_changes());
+  out->set_gap(in.gap);
+}
+
 void Write(const SessionDescription& in, v1::SessionDescription* out) {
   out->set_session(in.session);
   out->set_label(in.label);
@@ -103,6 +120,22 @@ struct ResultWriter {
   }
   void operator()(const LockReleased&) const { out.mutable_lock_released(); }
   void operator()(const WaitCancelled&) const { out.mutable_wait_cancelled(); }
+  void operator()(const Proclaimed&) const { out.mutable_proclaimed(); }
+  void operator()(const Observing&) const { out.mutable_observing(); }
+  void operator()(const Observed& in) const {
+    v1::Observed* observed = out.mutable_observed();
+    Write(in.holder, observed->mutable_holder());
+    for (const Change& change : in.changes) WriteChange(change, observed->add_changes());
+    observed->set_gap(in.gap);
+  }
+  void operator()(const ElectionDescription& in) const {
+    Write(in, out.mutable_election_description());
+  }
+  void operator()(const ElectionList& in) const {
+    v1::ElectionList* list = out.mutable_election_list();
+    for (const ElectionDescription& election : in.elections) Write(election, list->add_elections());
+    list->set_more(in.more);
+  }
   void operator()(const LockDescription& in) const { Write(in, out.mutable_lock_description()); }
   void operator()(const LockList& in) const {
     v1::LockList* list = out.mutable_lock_list();
@@ -132,6 +165,13 @@ struct BodyWriter {
     ended->set_name(in.name);
     ended->set_reason(static_cast<std::uint32_t>(in.reason));
   }
+  void operator()(const ChangedEvent& in) const {
+    v1::ChangedEvent* changed = out.mutable_changed();
+    changed->set_observe(in.observe);
+    changed->set_name(in.name);
+    changed->set_gap(in.gap);
+    WriteChange(in.change, changed->mutable_change());
+  }
   void operator()(const SessionEndedEvent& in) const {
     out.mutable_session_ended()->set_reason(static_cast<std::uint32_t>(in.reason));
   }
@@ -155,6 +195,35 @@ LockDescription Read(const v1::LockDescription& in) {
 LockList Read(const v1::LockList& in) {
   LockList out;
   for (const v1::LockDescription& lock : in.locks()) out.locks.push_back(Read(lock));
+  out.more = in.more();
+  return out;
+}
+
+Observed Read(const v1::Observed& in) {
+  Observed out{Read(in.holder()), {}, in.gap()};
+  for (const v1::Change& change : in.changes()) out.changes.push_back(ReadChange(change));
+  return out;
+}
+
+ElectionDescription Read(const v1::ElectionDescription& in) {
+  ElectionDescription out;
+  out.name = in.name();
+  out.leader = Read(in.leader());
+  out.waiting = in.waiting();
+  for (const v1::Candidate& candidate : in.candidates()) {
+    out.candidates.push_back({candidate.session(), candidate.campaign(), candidate.label(),
+                              candidate.value(), candidate.priority(), candidate.waited_ns()});
+  }
+  for (const v1::Change& change : in.changes()) out.changes.push_back(ReadChange(change));
+  out.gap = in.gap();
+  return out;
+}
+
+ElectionList Read(const v1::ElectionList& in) {
+  ElectionList out;
+  for (const v1::ElectionDescription& election : in.elections()) {
+    out.elections.push_back(Read(election));
+  }
   out.more = in.more();
   return out;
 }
@@ -225,6 +294,21 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
     case v1::Reply::kWaitCancelled:
       out.result = WaitCancelled{};
       return true;
+    case v1::Reply::kProclaimed:
+      out.result = Proclaimed{};
+      return true;
+    case v1::Reply::kObserving:
+      out.result = Observing{};
+      return true;
+    case v1::Reply::kObserved:
+      out.result = Read(in.observed());
+      return true;
+    case v1::Reply::kElectionDescription:
+      out.result = Read(in.election_description());
+      return true;
+    case v1::Reply::kElectionList:
+      out.result = Read(in.election_list());
+      return true;
     case v1::Reply::kLockDescription:
       out.result = Read(in.lock_description());
       return true;
@@ -248,6 +332,20 @@ bool FitsInt(absl::string_view bytes) {
 }
 
 }  // namespace
+
+void WriteChange(const Change& in, v1::Change* out) {
+  out->set_revision(in.revision);
+  out->set_kind(static_cast<std::uint32_t>(in.kind));
+  out->set_token(in.token);
+  out->set_session(in.session);
+  out->set_label(in.label);
+  out->set_value(in.value);
+}
+
+Change ReadChange(const v1::Change& in) {
+  return {in.revision(), static_cast<ChangeKind>(in.kind()), in.token(), in.session(), in.label(),
+          in.value()};
+}
 
 std::string EncodeReply(const Reply& reply) {
   alignas(8) char block[1024];
@@ -304,6 +402,10 @@ absl::StatusOr<SessionEvent> DecodeEvent(absl::string_view bytes) {
     case v1::SessionEvent::kWaitEnded:
       event.body = WaitEndedEvent{in.wait_ended().acquire(), in.wait_ended().name(),
                                   static_cast<WaitEnd>(in.wait_ended().reason())};
+      return event;
+    case v1::SessionEvent::kChanged:
+      event.body = ChangedEvent{in.changed().observe(), in.changed().name(), in.changed().gap(),
+                                ReadChange(in.changed().change())};
       return event;
     case v1::SessionEvent::kSessionEnded:
       event.body = SessionEndedEvent{static_cast<SessionEnd>(in.session_ended().reason())};

@@ -17,7 +17,8 @@ absl::Status CheckLimits(const Limits& limits) {
   for (const std::uint64_t limit :
        {limits.sessions_max, limits.locks_max, limits.waiters_per_lock_max,
         limits.waits_per_session_max, limits.locks_per_session_max, limits.window,
-        limits.name_bytes_max, limits.cleanup_per_entry}) {
+        limits.name_bytes_max, limits.cleanup_per_entry, limits.elections_max,
+        limits.observers_per_name_max, limits.changes_kept}) {
     if (limit == 0) return bad("a limit is zero");
   }
   return absl::OkStatus();
@@ -36,6 +37,9 @@ void AddLimits(const Limits& limits, StateHash& hash) {
   hash.Add(limits.value_bytes_max);
   hash.Add(limits.label_bytes_max);
   hash.Add(limits.cleanup_per_entry);
+  hash.Add(limits.elections_max);
+  hash.Add(limits.observers_per_name_max);
+  hash.Add(limits.changes_kept);
 }
 
 void WriteLimits(const Limits& in, v1::Limits* out) {
@@ -51,6 +55,9 @@ void WriteLimits(const Limits& in, v1::Limits* out) {
   out->set_value_bytes_max(in.value_bytes_max);
   out->set_label_bytes_max(in.label_bytes_max);
   out->set_cleanup_per_entry(in.cleanup_per_entry);
+  out->set_elections_max(in.elections_max);
+  out->set_observers_per_name_max(in.observers_per_name_max);
+  out->set_changes_kept(in.changes_kept);
 }
 
 Limits ReadLimits(const v1::Limits& in) {
@@ -67,6 +74,9 @@ Limits ReadLimits(const v1::Limits& in) {
   out.value_bytes_max = in.value_bytes_max();
   out.label_bytes_max = in.label_bytes_max();
   out.cleanup_per_entry = in.cleanup_per_entry();
+  if (in.has_elections_max()) out.elections_max = in.elections_max();
+  if (in.has_observers_per_name_max()) out.observers_per_name_max = in.observers_per_name_max();
+  if (in.has_changes_kept()) out.changes_kept = in.changes_kept();
   return out;
 }
 

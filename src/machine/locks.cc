@@ -1,28 +1,17 @@
 #include "machine/locks.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace tenure::machine {
-namespace {
-
-// How many dead waiters one command may pass over before the rest is left to clean-up. Part of the
-// rules of machine version 1.
-constexpr std::uint64_t kStepsPerCommand = 32;
-
-std::int64_t SaturatingAdd(std::int64_t a, std::int64_t b) {
-  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
-  return a > kMax - b ? kMax : a + b;
-}
-
-}  // namespace
-
 Locks::~Locks() {
   for (const std::unique_ptr<Lock>& lock : locks_) {
-    for (Wait* wait = lock->first; wait != nullptr;) delete std::exchange(wait, wait->next);
+    for (Wait* wait = lock->queue.first; wait != nullptr;) delete std::exchange(wait, wait->next);
+    if (lock->journal == nullptr) continue;
+    Wait* wait = lock->journal->observers.first;
+    while (wait != nullptr) delete std::exchange(wait, wait->next);
   }
 }
 
@@ -30,38 +19,50 @@ Locks::~Locks() {
 // ------------------------------------------------------------------------------------
 
 void Locks::Acquire(Session& session, Sequence sequence, const AcquireLock& acquire, Reply& reply) {
-  if (!Check(session, acquire, reply)) return;
-  const auto place = locks_.lower_bound(absl::string_view(acquire.name));
-  Lock* lock = place != locks_.end() && (*place)->name == acquire.name ? place->get() : nullptr;
+  Acquire(session, sequence, {ObjectKind::kLock, acquire.name, acquire.wait_ns, acquire.value, 0},
+          reply);
+}
+
+void Locks::Acquire(Session& session, Sequence sequence, const Request& request, Reply& reply) {
+  if (!Check(session, request.name, request.value, reply)) return;
+  if (request.wait_ns < 0) return Refuse(reply, ReplyCode::kInvalid, "a wait must not be negative");
+  const auto place = locks_.lower_bound(Key{request.kind, request.name});
+  Lock* lock =
+      place != locks_.end() && Is(**place, request.kind, request.name) ? place->get() : nullptr;
   std::uint64_t steps = kStepsPerCommand;
-  if (lock != nullptr) HandOver(*lock, steps);
+  if (lock != nullptr) Settle(*lock, steps);
 
   const std::int64_t held_back_ns = core_->HeldBackNs();
-  const bool free = lock == nullptr || (lock->holder == nullptr && lock->first == nullptr);
+  const bool free = lock == nullptr || (lock->holder == nullptr && lock->queue.first == nullptr);
   if (free && held_back_ns == 0) {
-    if (!HasRoom(session, lock, /*queues=*/false, reply)) return;
-    if (lock == nullptr) lock = Create(place, acquire.name);
+    if (!HasRoom(lock, request.kind, reply)) return;
+    if (lock == nullptr) lock = Create(place, request.kind, request.name);
     session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
-    Grant(*lock, session, sequence, acquire.value);
+    Grant(*lock, session, sequence, request.value);
+    Record(*lock, lock->token, ChangeKind::kGranted);
     reply.result = LockGranted{lock->token};
     return;
   }
-  if (acquire.wait_ns == 0) {
+  if (request.wait_ns == 0) {
     LockHeld& held = reply.result.emplace<LockHeld>();
     held.held_back_ns = held_back_ns;
     if (lock == nullptr) return;
     held.holder = DescribeHolder(*lock);
-    held.waiting = lock->waiting;
-    EraseIfIdle(*lock);
+    held.waiting = lock->queue.size;
+    RetireIfIdle(*lock);
     return;
   }
-  if (!HasRoom(session, lock, /*queues=*/true, reply)) return;
-  if (lock == nullptr) lock = Create(place, acquire.name);
+  if (!HasRoom(lock, request.kind, reply) ||
+      !HasRoomToWait(session, lock == nullptr ? 0 : lock->queue.size,
+                     core_->limits.waiters_per_lock_max, reply)) {
+    return;
+  }
+  if (lock == nullptr) lock = Create(place, request.kind, request.name);
   LockQueued& queued = reply.result.emplace<LockQueued>();
-  queued.ahead = lock->waiting;
+  queued.ahead = CountAhead(*lock, request.priority);
   queued.holder = DescribeHolder(*lock);
   queued.held_back_ns = held_back_ns;
-  Enqueue(*lock, session, sequence, acquire);
+  Enqueue(*lock, session, sequence, request);
 }
 
 void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {
@@ -77,43 +78,57 @@ void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {
   }
   core_->Raise();
   EndWait(it->second.wait);
-  EraseIfIdle(lock);
+  RetireIfIdle(lock);
   reply.result = WaitCancelled{};
 }
 
 void Locks::Release(Session& session, const ReleaseLock& release, Reply& reply) {
-  const auto place = locks_.find(absl::string_view(release.name));
-  // The token names the grant: a repeat cannot free a later one (PITFALLS L10).
-  if (place == locks_.end() || (*place)->holder != &session || (*place)->token != release.token) {
-    return Refuse(reply, ReplyCode::kNotHeld,
-                  absl::StrCat("this session does not hold the lock '", release.name,
-                               "' with token ", release.token));
-  }
+  GiveBack(session, {ObjectKind::kLock, release.name}, release.token, reply);
+}
+
+void Locks::GiveBack(Session& session, const Key& key, Revision token, Reply& reply) {
+  const auto place = FindHeld(session, key, token, reply);
+  if (place == locks_.end()) return;
   Lock& lock = **place;
   core_->Raise();
-  Vacate(lock);
+  Vacate(lock, ChangeKind::kReleased);
   std::uint64_t steps = kStepsPerCommand;
-  HandOver(lock, steps);
-  if (Idle(lock)) Erase(place);
+  Settle(lock, steps);
+  if (Idle(lock)) Retire(place);
   reply.result = LockReleased{};
 }
 
-bool Locks::Check(const Session& session, const AcquireLock& acquire, Reply& reply) const {
+Locks::Table::iterator Locks::FindHeld(const Session& session, const Key& key, Revision token,
+                                       Reply& reply) {
+  const auto place = locks_.find(key);
+  // The token names the grant: a repeat cannot end a later one (PITFALLS L10, E2).
+  if (place != locks_.end() && (*place)->holder == &session && (*place)->token == token) {
+    return place;
+  }
+  const bool election = key.kind == ObjectKind::kElection;
+  Refuse(reply, ReplyCode::kNotHeld,
+         absl::StrCat(election ? "this session does not lead the election '"
+                               : "this session does not hold the lock '",
+                      key.name, election ? "' in term " : "' with token ", token));
+  return locks_.end();
+}
+
+bool Locks::Check(const Session& session, absl::string_view name, absl::string_view value,
+                  Reply& reply) const {
   const Limits& limits = core_->limits;
   const auto invalid = [&reply](std::string message) {
     Refuse(reply, ReplyCode::kInvalid, std::move(message));
     return false;
   };
-  if (acquire.name.empty()) return invalid("a lock's name must not be empty");
-  if (acquire.name.size() > limits.name_bytes_max) {
-    return invalid(absl::StrCat("the lock's name has ", acquire.name.size(),
-                                " bytes; the limit is ", limits.name_bytes_max));
+  if (name.empty()) return invalid("a name must not be empty");
+  if (name.size() > limits.name_bytes_max) {
+    return invalid(
+        absl::StrCat("the name has ", name.size(), " bytes; the limit is ", limits.name_bytes_max));
   }
-  if (acquire.value.size() > limits.value_bytes_max) {
-    return invalid(absl::StrCat("the holder's value has ", acquire.value.size(),
-                                " bytes; the limit is ", limits.value_bytes_max));
+  if (value.size() > limits.value_bytes_max) {
+    return invalid(absl::StrCat("the holder's value has ", value.size(), " bytes; the limit is ",
+                                limits.value_bytes_max));
   }
-  if (acquire.wait_ns < 0) return invalid("a wait must not be negative");
   // Also when it is only to wait: the grant, later, refuses nobody.
   if (session.claims.size() >= core_->limits.locks_per_session_max) {
     Refuse(reply, ReplyCode::kLimit,
@@ -124,33 +139,37 @@ bool Locks::Check(const Session& session, const AcquireLock& acquire, Reply& rep
   return true;
 }
 
-bool Locks::HasRoom(const Session& session, const Lock* lock, bool queues, Reply& reply) const {
-  const Limits& limits = core_->limits;
+bool Locks::HasRoom(const Lock* lock, ObjectKind kind, Reply& reply) const {
+  if (lock != nullptr && Used(*lock)) return true;
+  const bool election = kind == ObjectKind::kElection;
+  if (count(kind) < (election ? core_->limits.elections_max : core_->limits.locks_max)) return true;
+  Refuse(reply, ReplyCode::kLimit,
+         absl::StrCat("the cluster has ", count(kind), election ? " elections" : " locks",
+                      ", its limit; wait until some are released"));
+  return false;
+}
+
+bool Locks::HasRoomToWait(const Session& session, std::uint64_t waiting, std::uint64_t limit,
+                          Reply& reply) const {
   const auto full = [&reply](std::string message) {
     Refuse(reply, ReplyCode::kLimit, std::move(message));
     return false;
   };
-  if (lock == nullptr && locks_.size() >= limits.locks_max) {
-    return full(absl::StrCat("the cluster has ", locks_.size(),
-                             " locks, its limit; wait until some are released"));
-  }
-  if (!queues) return true;
   // Events count as well: they stay until the client says that it has them.
-  if (session.waits + session.events.size() >= limits.waits_per_session_max) {
+  if (session.waits + session.events.size() >= core_->limits.waits_per_session_max) {
     return full(absl::StrCat("this session has ", session.waits, " waits and ",
                              session.events.size(), " events not acknowledged; the limit is ",
-                             limits.waits_per_session_max));
+                             core_->limits.waits_per_session_max));
   }
-  if (lock != nullptr && lock->waiting >= limits.waiters_per_lock_max) {
-    return full(absl::StrCat(lock->waiting, " are waiting for this lock already, its limit"));
-  }
+  if (waiting >= limit)
+    return full(absl::StrCat(waiting, " are waiting for this already, its limit"));
   return true;
 }
 
 // ---- Steps
 // ---------------------------------------------------------------------------------------
 
-Lock* Locks::Create(Table::iterator hint, const std::string& name) {
+Lock* Locks::Create(Table::iterator hint, ObjectKind kind, absl::string_view name) {
   std::unique_ptr<Lock> lock;
   if (spare_.empty()) {
     lock = std::make_unique<Lock>();
@@ -158,13 +177,18 @@ Lock* Locks::Create(Table::iterator hint, const std::string& name) {
     lock = std::move(spare_.back());
     spare_.pop_back();
   }
-  lock->name = name;
+  lock->kind = kind;
+  lock->name.assign(name.data(), name.size());
   lock->epoch = core_->epoch;
+  ++counts_[static_cast<std::size_t>(kind)];
+  // What was forgotten of an election may have been changes of this one.
+  if (kind == ObjectKind::kElection) StartJournal(*lock, counters.forgotten_through);
   return locks_.insert(hint, std::move(lock))->get();
 }
 
 void Locks::Grant(Lock& lock, Session& session, Sequence acquire, const std::string& value) {
   core_->Touch(lock);
+  Use(lock);
   lock.holder = &session;
   lock.token = core_->Raise();
   lock.acquire = acquire;
@@ -176,43 +200,72 @@ void Locks::Grant(Lock& lock, Session& session, Sequence acquire, const std::str
   core_->hash.AddBytes(lock.value);
 }
 
-void Locks::GrantFirst(Lock& lock) {
-  Wait* wait = lock.first;
+void Locks::Grant(Wait* wait) {
   Session& session = *wait->session;
+  Lock& lock = *wait->lock;
   const Sequence acquire = wait->acquire;
   Grant(lock, session, acquire, wait->value);
   Unlink(wait);
   session.claims.find(acquire)->second.wait = nullptr;
   sessions_->Tell(session,
                   {session.id, lock.token, LockGrantedEvent{acquire, lock.name, lock.token}});
+  Record(lock, lock.token, ChangeKind::kGranted);
 }
 
-void Locks::Enqueue(Lock& lock, Session& session, Sequence sequence, const AcquireLock& acquire) {
+void Locks::Enqueue(Lock& lock, Session& session, Sequence sequence, const Request& request) {
+  Wait* wait = NewWait(lock, session, sequence);
+  wait->deadline_ns = SaturatingAdd(core_->now_ns, request.wait_ns);
+  wait->value = request.value;
+  wait->priority = static_cast<std::uint8_t>(request.priority);
+  Link(wait);
+  if (core_->HeldBackNs() > 0) PutOff(lock);
+  core_->hash.AddSigned(wait->deadline_ns);
+  core_->hash.AddBytes(wait->value);
+}
+
+Wait* Locks::NewWait(Lock& lock, Session& session, Sequence sequence) {
+  Use(lock);
   Wait* wait = new Wait;
   wait->session = &session;
   wait->lock = &lock;
   wait->acquire = sequence;
   wait->id = core_->Raise();
   wait->queued_ns = core_->now_ns;
-  wait->deadline_ns = SaturatingAdd(core_->now_ns, acquire.wait_ns);
-  wait->value = acquire.value;
   wait->epoch = core_->epoch;
   session.claims.try_emplace(session.claims.end(), sequence, Claim{&lock, wait});
-  Link(wait);
-  if (core_->HeldBackNs() > 0) PutOff(lock);
   core_->hash.Add(wait->id);
   core_->hash.Add(session.id);
-  core_->hash.AddSigned(wait->deadline_ns);
   core_->hash.AddBytes(lock.name);
-  core_->hash.AddBytes(wait->value);
+  return wait;
+}
+
+std::uint64_t Locks::CountAhead(const Lock& lock, std::uint32_t priority) const {
+  if (lock.kind == ObjectKind::kLock) return lock.queue.size;
+  std::uint64_t ahead = 0;
+  const auto& classes = lock.journal->classes;
+  for (auto it = classes.lower_bound(static_cast<std::uint8_t>(priority)); it != classes.end();) {
+    ahead += (it++)->second.size;
+  }
+  return ahead;
 }
 
 void Locks::Link(Wait* wait) {
   Lock& lock = *wait->lock;
-  wait->previous = lock.last;
-  (lock.last == nullptr ? lock.first : lock.last->next) = wait;
-  lock.last = wait;
-  ++lock.waiting;
+  Queue& queue = QueueOf(*wait);
+  Wait* before = queue.last;
+  if (lock.kind == ObjectKind::kElection && !wait->observes) {
+    auto& classes = lock.journal->classes;
+    const auto it = classes.lower_bound(wait->priority);
+    before = it == classes.end() ? nullptr : it->second.last;
+    Journal::Class& own = classes[wait->priority];
+    own.last = wait;
+    ++own.size;
+  }
+  wait->previous = before;
+  wait->next = before == nullptr ? queue.first : before->next;
+  (wait->previous == nullptr ? queue.first : wait->previous->next) = wait;
+  (wait->next == nullptr ? queue.last : wait->next->previous) = wait;
+  ++queue.size;
   ++wait->session->waits;
   if (wait->deadline_ns != kWaitForever) deadlines_.Add(wait->deadline_ns, wait->id, wait);
 }
@@ -220,9 +273,19 @@ void Locks::Link(Wait* wait) {
 void Locks::Unlink(Wait* wait) {
   core_->Touch(*wait);
   Lock& lock = *wait->lock;
-  (wait->previous == nullptr ? lock.first : wait->previous->next) = wait->next;
-  (wait->next == nullptr ? lock.last : wait->next->previous) = wait->previous;
-  --lock.waiting;
+  Queue& queue = QueueOf(*wait);
+  if (lock.kind == ObjectKind::kElection && !wait->observes) {
+    auto& classes = lock.journal->classes;
+    const auto it = classes.find(wait->priority);
+    if (--it->second.size == 0) {
+      classes.erase(it);
+    } else if (it->second.last == wait) {
+      it->second.last = wait->previous;
+    }
+  }
+  (wait->previous == nullptr ? queue.first : wait->previous->next) = wait->next;
+  (wait->next == nullptr ? queue.last : wait->next->previous) = wait->previous;
+  --queue.size;
   --wait->session->waits;
   if (wait->deadline_ns != kWaitForever) deadlines_.Remove(wait->deadline_ns, wait->id);
   delete wait;
@@ -234,45 +297,56 @@ void Locks::EndWait(Wait* wait) {
   Unlink(wait);
 }
 
-void Locks::Vacate(Lock& lock) {
+void Locks::Vacate(Lock& lock, ChangeKind why) {
   core_->Touch(lock);
   core_->hash.Add(lock.token);
+  if (lock.journal != nullptr) Record(lock, core_->Raise(), why);
   lock.holder->claims.erase(lock.acquire);
   lock.holder = nullptr;
   lock.token = 0;
   lock.value.clear();
 }
 
-void Locks::HandOver(Lock& lock, std::uint64_t& steps) {
+void Locks::Settle(Lock& lock, std::uint64_t& steps) {
   if (lock.holder != nullptr) {
     if (!lock.holder->dead) return;
-    Vacate(lock);
+    Vacate(lock, ChangeKind::kLost);
   }
   if (core_->HeldBackNs() > 0) return;
-  while (lock.first != nullptr) {
-    if (!lock.first->session->dead) return GrantFirst(lock);
+  while (lock.queue.first != nullptr) {
+    if (!lock.queue.first->session->dead) return Grant(lock.queue.first);
     if (steps == 0) return PutOff(lock);
     --steps;
-    EndWait(lock.first);
+    EndWait(lock.queue.first);
   }
 }
 
 void Locks::PutOff(Lock& lock) {
   if (lock.pending != 0) return;
   core_->Touch(lock);
-  lock.pending = ++last_pending_;
+  lock.pending = ++counters.last_pending;
   pending_.push_back(&lock);
 }
 
-void Locks::EraseIfIdle(Lock& lock) {
-  if (Idle(lock)) Erase(locks_.find(absl::string_view(lock.name)));
+void Locks::RetireIfIdle(Lock& lock) {
+  if (Idle(lock)) Retire(locks_.find(KeyOf(lock)));
+}
+
+void Locks::Retire(Table::iterator place) {
+  if ((*place)->journal == nullptr) {
+    --counts_[static_cast<std::size_t>((*place)->kind)];
+    Erase(place);
+  } else if (Used(**place)) {
+    Rest(**place);
+  }
 }
 
 void Locks::Erase(Table::iterator place) {
   constexpr std::size_t kSpareMax = 64;
   constexpr std::size_t kSpareValueMax = 256;
   core_->Touch(**place);
-  if (spare_.size() < kSpareMax && (*place)->value.capacity() <= kSpareValueMax) {
+  if ((*place)->journal == nullptr && spare_.size() < kSpareMax &&
+      (*place)->value.capacity() <= kSpareValueMax) {
     spare_.push_back(std::move(locks_.extract(place).value()));
   } else {
     locks_.erase(place);
@@ -294,7 +368,7 @@ void Locks::EndDueWaits() {
       sessions_->Tell(session, {session.id, core_->Raise(),
                                 WaitEndedEvent{acquire, lock.name, WaitEnd::kDeadline}});
     }
-    EraseIfIdle(lock);
+    RetireIfIdle(lock);
   }
 }
 
@@ -302,14 +376,14 @@ void Locks::HandOverPending() {
   if (core_->HeldBackNs() > 0) return;
   while (!pending_.empty() && core_->budget > 0) {
     Lock& lock = *pending_.front();
-    HandOver(lock, core_->budget);
+    Settle(lock, core_->budget);
     // It keeps its place until it is through.
-    if (lock.holder == nullptr && lock.first != nullptr) return;
+    if (lock.holder == nullptr && lock.queue.first != nullptr) return;
     if (core_->budget > 0) --core_->budget;
     pending_.pop_front();
     core_->Touch(lock);
     lock.pending = 0;
-    EraseIfIdle(lock);
+    RetireIfIdle(lock);
   }
 }
 
@@ -320,9 +394,9 @@ bool Locks::CleanUp(Session& dead) {
     if (claim.wait != nullptr) {
       EndWait(claim.wait);
     } else {
-      HandOver(*claim.lock, core_->budget);
+      Settle(*claim.lock, core_->budget);
     }
-    EraseIfIdle(*claim.lock);
+    RetireIfIdle(*claim.lock);
   }
   while (!dead.events.empty() && core_->budget > 0) {
     --core_->budget;

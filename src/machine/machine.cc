@@ -22,6 +22,7 @@ void Machine::Impl::PassTime(std::int64_t stamp_ns) {
   sessions.EndDue();
   locks.EndDueWaits();
   CleanUp();
+  locks.TellObservers(core.budget);
 }
 
 void Machine::Impl::CleanUp() {
@@ -53,6 +54,8 @@ void Machine::Impl::Run(const Command& command, Reply& reply) {
   } else {
     RunInSession(command, reply);
   }
+  std::uint64_t steps = kStepsPerCommand;
+  locks.TellObservers(steps);
   if (reply.revision == 0) reply.revision = core.revision;  // a kept reply has its own
   AddReply(reply, core.hash);
 }
@@ -117,6 +120,16 @@ void Machine::Impl::Execute(Session& session, const Command& command, Reply& rep
     locks.Acquire(session, command.sequence, *acquire, reply);
   } else if (const auto* release = std::get_if<ReleaseLock>(&command.operation)) {
     locks.Release(session, *release, reply);
+  } else if (const auto* campaign = std::get_if<Campaign>(&command.operation)) {
+    locks.Run(session, command.sequence, *campaign, reply);
+  } else if (const auto* proclaim = std::get_if<Proclaim>(&command.operation)) {
+    locks.Run(session, *proclaim, reply);
+  } else if (const auto* resign = std::get_if<Resign>(&command.operation)) {
+    locks.Run(session, *resign, reply);
+  } else if (const auto* hand_over = std::get_if<HandOver>(&command.operation)) {
+    locks.Run(session, *hand_over, reply);
+  } else if (const auto* observe = std::get_if<Observe>(&command.operation)) {
+    locks.Run(session, command.sequence, *observe, reply);
   } else if (const auto* cancel = std::get_if<CancelWait>(&command.operation)) {
     if (cancel->acquire == 0 || cancel->acquire == command.sequence) {
       return Refuse(reply, ReplyCode::kInvalid, "the wait to cancel is named by its own sequence");
@@ -144,7 +157,10 @@ void Machine::Impl::Cancel(Session& session, const CancelWait& cancel, Reply& re
       }
       locks.Cancel(session, cancel, reply);
       // A late retry of the acquire must not be told that it is queued.
-      if (!std::holds_alternative<LockQueued>(kept.result)) return;
+      if (!std::holds_alternative<LockQueued>(kept.result) &&
+          !std::holds_alternative<Observing>(kept.result)) {
+        return;
+      }
       if (!std::holds_alternative<WaitCancelled>(reply.result)) return;
       break;
     }
@@ -227,6 +243,10 @@ Reply Machine::Query(const Operation& operation) const {
     impl_->locks.Get(*get, reply);
   } else if (const auto* locks = std::get_if<ListLocks>(&operation)) {
     impl_->locks.List(*locks, reply);
+  } else if (const auto* election = std::get_if<GetElection>(&operation)) {
+    impl_->locks.Get(*election, reply);
+  } else if (const auto* elections = std::get_if<ListElections>(&operation)) {
+    impl_->locks.List(*elections, reply);
   } else if (const auto* sessions = std::get_if<ListSessions>(&operation)) {
     impl_->sessions.List(*sessions, reply);
   } else {
@@ -242,7 +262,8 @@ std::vector<SessionEvent> Machine::EventsAfter(SessionId session, Revision after
 std::int64_t Machine::now_ns() const { return impl_->core.now_ns; }
 Revision Machine::revision() const { return impl_->core.revision; }
 std::uint64_t Machine::session_count() const { return impl_->sessions.live_count(); }
-std::uint64_t Machine::lock_count() const { return impl_->locks.count(); }
+std::uint64_t Machine::lock_count() const { return impl_->locks.count(ObjectKind::kLock); }
+std::uint64_t Machine::election_count() const { return impl_->locks.count(ObjectKind::kElection); }
 std::int64_t Machine::grants_from_ns() const { return impl_->core.grants_from_ns; }
 const Limits& Machine::limits() const { return impl_->core.limits; }
 
@@ -251,7 +272,7 @@ bool Machine::HasDeadline() const {
 }
 
 bool Machine::HasBacklog() const {
-  return impl_->sessions.FirstDead() != nullptr ||
+  return impl_->sessions.FirstDead() != nullptr || impl_->locks.has_untold() ||
          (impl_->locks.has_pending() && impl_->core.HeldBackNs() == 0);
 }
 

@@ -33,6 +33,9 @@ struct Limits {
   std::uint64_t value_bytes_max = 4096;
   std::uint64_t label_bytes_max = 256;
   std::uint64_t cleanup_per_entry = 1000;  // hand-overs and removals, at most, in one entry
+  std::uint64_t elections_max = 100'000;   // led or campaigned for
+  std::uint64_t observers_per_name_max = 100'000;
+  std::uint64_t changes_kept = 32;  // of each election, for observers
 
   friend bool operator==(const Limits&, const Limits&) = default;
 };
@@ -81,7 +84,8 @@ class Machine {
   std::int64_t now_ns() const;  // the last stamp
   Revision revision() const;
   std::uint64_t session_count() const;
-  std::uint64_t lock_count() const;
+  std::uint64_t lock_count() const;      // held or waited for
+  std::uint64_t election_count() const;  // led or campaigned for
   std::int64_t grants_from_ns() const;
   const Limits& limits() const;
 

@@ -5,6 +5,14 @@
 namespace tenure::machine {
 namespace {
 
+void AddChange(const Change& change, StateHash& hash) {
+  hash.Add(change.revision);
+  hash.Add(static_cast<std::uint64_t>(change.kind));
+  hash.Add(change.token);
+  hash.Add(change.session);
+  hash.AddBytes(change.value);
+}
+
 // Reads are answered outside the log and reach no hash: hence the last overload.
 struct ResultHasher {
   StateHash& hash;
@@ -28,6 +36,11 @@ struct ResultHasher {
     hash.Add(held.holder.token);
     hash.AddSigned(held.held_back_ns);
   }
+  void operator()(const Observed& observed) const {
+    hash.Add(observed.holder.token);
+    hash.Add(observed.gap);
+    for (const Change& change : observed.changes) AddChange(change, hash);
+  }
   template <typename T>
   void operator()(const T&) const {}
 };
@@ -44,6 +57,12 @@ struct BodyHasher {
     hash.Add(ended.acquire);
     hash.Add(static_cast<std::uint64_t>(ended.reason));
     hash.AddBytes(ended.name);
+  }
+  void operator()(const ChangedEvent& changed) const {
+    hash.Add(changed.observe);
+    hash.Add(changed.gap);
+    hash.AddBytes(changed.name);
+    AddChange(changed.change, hash);
   }
   void operator()(const SessionEndedEvent& ended) const {
     hash.Add(static_cast<std::uint64_t>(ended.reason));

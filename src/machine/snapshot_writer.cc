@@ -26,6 +26,11 @@ absl::Status Damaged(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("the snapshot is damaged: ", what));
 }
 
+absl::Status UnknownField() {
+  return absl::UnimplementedError(
+      "the snapshot has a record, or a field of one, that this version does not know");
+}
+
 // True if `message` itself has only fields that this version knows.
 bool Known(const google::protobuf::Message& message) {
   return message.GetReflection()->GetUnknownFields(message).empty();
@@ -46,6 +51,7 @@ class SnapshotWriter::Impl {
   struct Waiting {
     std::unique_ptr<Wait> wait;
     SessionId session;
+    ObjectKind kind;
     std::string lock;
   };
 
@@ -70,7 +76,6 @@ class SnapshotWriter::Impl {
   std::uint64_t records_ = 0;
   StateHash hash_;
   bool whole_ = false;
-  std::uint64_t last_pending_ = 0;
   // What can be linked only when all is there.
   std::vector<SessionEvent> events_;
   std::vector<Holder> holders_;
@@ -113,14 +118,12 @@ absl::Status SnapshotWriter::Impl::TakeRecords() {
 }
 
 absl::Status SnapshotWriter::Impl::Take(absl::string_view bytes) {
-  const absl::Status unknown = absl::UnimplementedError(
-      "the snapshot has a record, or a field of one, that this version does not know");
   if (!record_.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return Damaged("a record is malformed");
   }
-  if (!Known(record_)) return unknown;
+  if (!Known(record_)) return UnknownField();
   const auto taken = [&](auto status, const google::protobuf::Message& message) -> absl::Status {
-    return Known(message) ? status() : unknown;
+    return Known(message) ? status() : UnknownField();
   };
   using Record = v1::SnapshotRecord;
   if (records_ == 0 && record_.record_case() != Record::kHeader) {
@@ -164,7 +167,7 @@ absl::Status SnapshotWriter::Impl::TakeHeader(const v1::SnapshotHeader& in) {
                                                  kMachineVersion));
   }
   if (!Known(in.limits())) {
-    return absl::UnimplementedError("the snapshot has limits that this version does not know");
+    return UnknownField();
   }
   Core& core = machine().core;
   core.version = in.machine_version();
@@ -173,7 +176,8 @@ absl::Status SnapshotWriter::Impl::TakeHeader(const v1::SnapshotHeader& in) {
   core.grants_from_ns = in.grants_from_ns();
   core.revision = in.revision();
   core.hash = StateHash(in.state_hash());
-  last_pending_ = in.last_pending();
+  machine().locks.counters = {in.last_pending(), in.last_untold(), in.last_idle(),
+                              in.forgotten_through()};
   // Version 0 is a machine that was not started: nothing can be in it.
   if (core.version == 0) return absl::OkStatus();
   if (absl::Status status = CheckLimits(core.limits); !status.ok()) {
@@ -211,7 +215,7 @@ absl::Status SnapshotWriter::Impl::TakeWindow(const v1::SnapshotWindow& in) {
   if (session == nullptr) return Damaged("a window stands before its session");
   const std::uint64_t reach = machine().core.limits.window;
   for (const v1::SnapshotWindow::Slot& slot : in.slots()) {
-    if (!Known(slot)) return absl::UnimplementedError("the snapshot has a window of another kind");
+    if (!Known(slot)) return UnknownField();
     if (session->window.Look(slot.sequence(), reach) != SequenceWindow::Fate::kNew) {
       return Damaged("a sequence is outside its window, or in it twice");
     }
@@ -243,6 +247,22 @@ absl::Status SnapshotWriter::Impl::TakeLock(v1::SnapshotLock* in) {
   lock->acquire = in->acquire();
   lock->granted_ns = in->granted_ns();
   lock->pending = in->pending();
+  if (in->kind() > 1) return Damaged("something is neither a lock nor an election");
+  lock->kind = static_cast<ObjectKind>(in->kind());
+  if (lock->kind == ObjectKind::kElection && !in->has_journal()) {
+    return Damaged("an election has no journal");
+  }
+  if (in->has_journal()) {
+    if (!Known(in->journal())) return UnknownField();
+    lock->journal = std::make_unique<Journal>();
+    lock->journal->dropped_through = in->journal().dropped_through();
+    lock->journal->idle = in->journal().idle();
+    lock->journal->untold = in->journal().untold();
+    for (const v1::Change& change : in->journal().changes()) {
+      if (!Known(change)) return UnknownField();
+      lock->journal->changes.push_back(ReadChange(change));
+    }
+  }
   Lock* const added = machine().locks.Restore(std::move(lock));
   if (added == nullptr) return Damaged("a lock is in it twice");
   if (in->holder() != 0) holders_.push_back({added, in->holder()});
@@ -257,7 +277,12 @@ absl::Status SnapshotWriter::Impl::TakeWait(v1::SnapshotWait* in) {
   wait->queued_ns = in->queued_ns();
   wait->deadline_ns = in->deadline_ns();
   wait->value = std::move(*in->mutable_value());
-  waits_.push_back({std::move(wait), in->session(), std::move(*in->mutable_lock())});
+  if (in->priority() > kPriorityMax) return Damaged("a priority is out of range");
+  wait->priority = static_cast<std::uint8_t>(in->priority());
+  wait->observes = in->observes();
+  wait->after = in->after();
+  waits_.push_back({std::move(wait), in->session(), static_cast<ObjectKind>(in->kind() & 1),
+                    std::move(*in->mutable_lock())});
   return absl::OkStatus();
 }
 
@@ -293,8 +318,9 @@ absl::Status SnapshotWriter::Impl::LinkLocks() {
             [](const Waiting& a, const Waiting& b) { return a.wait->id < b.wait->id; });
   for (Waiting& waiting : waits_) {
     waiting.wait->session = machine().sessions.Find(waiting.session);
-    waiting.wait->lock = machine().locks.Find(waiting.lock);
+    waiting.wait->lock = machine().locks.Find(waiting.kind, waiting.lock);
     if (waiting.wait->session == nullptr || waiting.wait->lock == nullptr ||
+        (waiting.wait->observes && waiting.wait->lock->journal == nullptr) ||
         !machine().locks.RestoreWait(std::move(waiting.wait))) {
       return Damaged("a wait is nobody's, or is in it twice");
     }
@@ -312,8 +338,7 @@ absl::StatusOr<Machine> SnapshotWriter::Impl::Finish() {
   if (absl::Status status = LinkEvents(); !status.ok()) return status;
   if (absl::Status status = LinkLocks(); !status.ok()) return status;
   if (!machine().sessions.FinishRestore()) return Damaged("two sessions share what is one's own");
-  if (!machine().locks.FinishRestore(last_pending_))
-    return Damaged("two hand-overs have one place");
+  if (!machine().locks.FinishRestore()) return Damaged("two hand-overs have one place");
   return std::move(machine_);
 }
 

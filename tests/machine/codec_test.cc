@@ -29,6 +29,13 @@ std::vector<Command> AllCommands() {
       AcquireLock{"b", -1, ""},
       CancelWait{7},
       ReleaseLock{"a", 1ull << 52},
+      Campaign{"e", kWaitForever, "address", 7},
+      Proclaim{"e", 3, "other"},
+      Resign{"e", 4},
+      HandOver{"e", 5, 6, 7},
+      Observe{ObjectKind::kElection, "e", 8},
+      GetElection{"e", 9},
+      ListElections{"f", 10},
       GetLock{"a"},
       ListLocks{"b", 5},
       ListSessions{9, 6},
@@ -82,6 +89,13 @@ std::vector<Reply> AllReplies() {
   add(LockHeld{holder, 8, 9});
   add(LockReleased{});
   add(WaitCancelled{});
+  const Change change{1, ChangeKind::kLost, 2, 3, "label", "value"};
+  add(Proclaimed{});
+  add(Observing{});
+  add(Observed{holder, {change, change}, true});
+  const ElectionDescription election{"e", holder, 3, {{4, 5, "l", "v", 6, 7}}, {change}, true};
+  add(election);
+  add(ElectionList{{election}, true});
   add(lock);
   add(LockList{{lock, lock}, true});
   add(SessionList{{{1, "l", 2, 3, 4, 5}}, true});
@@ -93,6 +107,7 @@ std::vector<Reply> AllReplies() {
 std::vector<SessionEvent> AllEvents() {
   return {{1, 2, LockGrantedEvent{3, "a", 4}},
           {5, 6, WaitEndedEvent{7, "b", WaitEnd::kDeadline}},
+          {1, 2, ChangedEvent{3, "e", true, {4, ChangeKind::kValue, 5, 6, "l", "v"}}},
           {8, 9, SessionEndedEvent{SessionEnd::kUnknown}}};
 }
 
@@ -134,9 +149,20 @@ TEST(CodecTest, RepliesComeBack) {
     alternatives.insert(reply.result.index());
   }
   EXPECT_EQ(alternatives.size(), std::variant_size_v<decltype(Reply::result)>);
-  const auto list = std::get<LockList>(DecodeReply(EncodeReply(AllReplies()[9]))->result);
-  EXPECT_EQ(list.locks, std::get<LockList>(AllReplies()[9].result).locks);
-  const auto status = std::get<ClusterStatus>(DecodeReply(EncodeReply(AllReplies()[11]))->result);
+  for (const Reply& reply : AllReplies()) {
+    const Reply back = *DecodeReply(EncodeReply(reply));
+    if (const auto* list = std::get_if<LockList>(&reply.result)) {
+      EXPECT_EQ(std::get<LockList>(back.result).locks, list->locks);
+    }
+    if (const auto* list = std::get_if<ElectionList>(&reply.result)) {
+      EXPECT_EQ(std::get<ElectionList>(back.result).elections, list->elections);
+    }
+    if (const auto* observed = std::get_if<Observed>(&reply.result)) {
+      EXPECT_EQ(std::get<Observed>(back.result).changes, observed->changes);
+    }
+  }
+  const auto status = std::get<ClusterStatus>(
+      DecodeReply(EncodeReply((AllReplies()[AllReplies().size() - 2])))->result);
   EXPECT_EQ(status.leader, (MemberId{"n2", 4}));
   EXPECT_EQ(status.members.at(0).address, "127.0.0.1:7401");
   EXPECT_EQ(status.state_hash, kBig);
@@ -158,7 +184,7 @@ TEST(CodecTest, GenesisComesBack) {
   Genesis genesis;
   genesis.first_revision = 1ull << 50;
   genesis.grants_from_ns = 61;
-  genesis.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  genesis.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   const absl::StatusOr<Genesis> back = DecodeGenesis(EncodeGenesis(genesis));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->limits, genesis.limits);
@@ -170,6 +196,21 @@ TEST(CodecTest, GenesisComesBack) {
             absl::StatusCode::kUnimplemented);
   EXPECT_FALSE(DecodeGenesis("").ok());
   EXPECT_FALSE(DecodeGenesis("\xff").ok());
+}
+
+// A genesis from before a limit existed has its default.
+TEST(CodecTest, LimitsThatAnOlderGenesisDoesNotHaveAreTheDefaults) {
+  v1::Genesis old;
+  ASSERT_TRUE(old.ParseFromString(EncodeGenesis({})));
+  const auto* limits = v1::Limits::descriptor();
+  int optional = 0;
+  for (int i = 0; i < limits->field_count(); ++i) {
+    if (!limits->field(i)->has_presence()) continue;
+    old.mutable_limits()->GetReflection()->ClearField(old.mutable_limits(), limits->field(i));
+    ++optional;
+  }
+  EXPECT_GE(optional, 3);
+  EXPECT_EQ(DecodeGenesis(old.SerializeAsString())->limits, Limits{});
 }
 
 TEST(CodecTest, APayloadIsTheCommandsOwnBytes) {

@@ -37,6 +37,12 @@ class Workload {
     for (const Command& command : entry.commands) sent_.push_back(command);
     return entry;
   }
+  // What an AcquireLock or a Campaign asks for; null for anything else.
+  static const std::string* NameOf(const Command& command) {
+    if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) return &acquire->name;
+    if (const auto* campaign = std::get_if<Campaign>(&command.operation)) return &campaign->name;
+    return nullptr;
+  }
   void Opened(const Command& command, SessionId id) {
     for (const Client& client : clients_) {
       if (client.id == id) return;
@@ -100,15 +106,16 @@ class Workload {
   Operation DrawOperation(const Client& client, Sequence sequence) {
     const std::string name = absl::StrCat("lock", Below(4));
     const std::uint64_t what = Below(100);
-    if (what < 45) {
-      const std::int64_t waits[] = {0, kWaitForever, kWaitForever,
-                                    static_cast<std::int64_t>(Below(5000)) * kMillisecond, -1};
-      return AcquireLock{name, waits[Chance(2) ? 4 : Below(4)], "v"};
-    }
-    if (what < 57) {
+    if (what < 32) return AcquireLock{name, DrawWait(), "v"};
+    if (what < 44) {
       const Sequence around = sequence + 3;
       return CancelWait{around - std::min<Sequence>(around, Below(12))};
     }
+    const std::string election = absl::StrCat("vote", Below(2));
+    if (what < 56) {
+      return Campaign{election, DrawWait(), "v", static_cast<std::uint32_t>(Below(3))};
+    }
+    if (what < 64) return Observe{ObjectKind::kElection, election, DrawAfter()};
     if (grants_->empty()) return ReleaseLock{name, 1};
     // A recent token of this client, or of anyone.
     auto it = grants_->end();
@@ -116,7 +123,29 @@ class Workload {
       --it;
       if (it->second.first == client.id || Chance(5)) --n;
     }
-    return ReleaseLock{names_.count(it->first) ? names_.at(it->first) : name, it->first};
+    const std::string held = names_.count(it->first) ? names_.at(it->first) : name;
+    if ((held[0] == 'v') != Chance(2)) return DrawLeaders(held, it->first);
+    return ReleaseLock{held, it->first};
+  }
+
+  std::int64_t DrawWait() {
+    const std::int64_t waits[] = {0, kWaitForever, kWaitForever,
+                                  static_cast<std::int64_t>(Below(5000)) * kMillisecond, -1};
+    return waits[Chance(2) ? 4 : Below(4)];
+  }
+  Revision DrawAfter() {
+    if (grants_->empty() || Chance(10)) return 0;
+    if (Chance(50)) return 1'000'000'000;  // only what is to come
+    auto it = grants_->end();
+    for (std::uint64_t n = 1 + Below(9); n > 0 && it != grants_->begin(); --n) --it;
+    return it->first;
+  }
+  Operation DrawLeaders(const std::string& name, Revision term) {
+    if (Chance(30)) return Proclaim{name, term, absl::StrCat("v", Below(9))};
+    if (Chance(60)) return Resign{name, term};
+    const Client& candidate = clients_[Below(clients_.size())];
+    return HandOver{name, term, candidate.id,
+                    candidate.last - std::min<Sequence>(candidate.last, Below(8))};
   }
 
  public:
@@ -160,9 +189,8 @@ inline std::vector<Entry> RandomLog(int seed, const Genesis& genesis, int entrie
       }
       if (const auto* granted = std::get_if<LockGranted>(&reply.result)) {
         grants[granted->token] = {command.session, command.sequence};
-        if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) {
-          workload.names_[granted->token] = acquire->name;
-        }
+        const std::string* name = Workload::NameOf(command);
+        if (name != nullptr) workload.names_[granted->token] = *name;
       }
     }
     for (const SessionEvent& event : applied->back().events) {
