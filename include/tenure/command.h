@@ -48,9 +48,9 @@ struct AcquireLock {
   std::int64_t wait_ns = 0;  // 0: try; kWaitForever: no deadline
   std::string value;         // shown to whoever inspects the lock
 };
-// Ends the wait of this session's AcquireLock with that sequence: WaitCancelled, or LockGranted if
-// the grant came first, or, if the acquire has not been seen yet, WaitCancelled, which it then
-// meets.
+// Ends the wait of this session's AcquireLock, Campaign, Observe, Begin or AwaitOperation with that
+// sequence: WaitCancelled, or LockGranted or AttemptStarted if the grant came first, or, if the
+// acquire has not been seen yet, WaitCancelled, which it then meets.
 struct CancelWait {
   Sequence acquire = 0;
 };
@@ -97,7 +97,11 @@ struct HandOver {
 
 // ---- Watching
 
-enum class ObjectKind : std::uint8_t { kLock = 0, kElection = 1 };
+enum class ObjectKind : std::uint8_t {
+  kLock = 0,
+  kElection = 1,
+  kOperation = 2,  // not to be observed: see AwaitOperation
+};
 
 // Asks for what happened to a lock or an election later than `after`. Answered at once with
 // Observed if something did, or if `after` is 0; otherwise with Observing, and then exactly one
@@ -109,6 +113,71 @@ struct Observe {
   ObjectKind kind = ObjectKind::kElection;
   std::string name;
   Revision after = 0;
+};
+
+// ---- Operations that take effect once, known by scope and key
+
+// Begins an attempt at the operation. Answered with AttemptStarted; or AttemptInProgress, if there
+// is another attempt; or OperationDone, with the stored outcome; or kMismatch, if the key was begun
+// with another fingerprint.
+//
+// An attempt belongs to the session. It is over when its session ends or it finishes, and may be
+// taken over once its deadline has passed; until it is, its token still finishes it. Whoever waits
+// takes over in the order of their Begins: with `wait_ns` the answer is AttemptInProgress and
+// exactly one event follows: AttemptStartedEvent; or OperationEndedEvent, when another's attempt
+// has an outcome, which a further Begin is answered with; or WaitEndedEvent; unless a CancelWait or
+// the session's end comes first.
+struct Begin {
+  std::string scope;  // may be empty; without NUL
+  std::string key;
+  std::string fingerprint;                         // of the parameters; compared byte by byte
+  std::int64_t deadline_ns = kWaitForever;         // of the attempt, from its start; never 0
+  std::int64_t retention_ns = 86'400'000'000'000;  // of the outcome, or of the recovery point that
+                                                   // is left when an attempt ends without one
+  std::int64_t wait_ns = 0;
+};
+// Stores how far the attempt has come, for whoever takes over, and starts its deadline anew:
+// AttemptExtended. kNotHeld if the token is not, or no longer, the current attempt's; likewise
+// below.
+struct Checkpoint {
+  std::string scope;
+  std::string key;
+  Revision token = 0;
+  std::string point;
+};
+// Lets the attempt's deadline pass `deadline_ns` from now: AttemptExtended.
+struct Extend {
+  std::string scope;
+  std::string key;
+  Revision token = 0;
+  std::int64_t deadline_ns = kWaitForever;
+};
+enum class Outcome : std::uint8_t {
+  kCompleted = 0,  // stored, and the answer to every later Begin
+  kFailed = 1,     // likewise, as a failure that no retry changes
+  kAbandoned = 2,  // not stored: a failure that will pass; the next Begin is a new attempt
+};
+// Ends the attempt: AttemptFinished.
+struct FinishAttempt {
+  std::string scope;
+  std::string key;
+  Revision token = 0;
+  Outcome outcome = Outcome::kCompleted;
+  std::string response;  // of the first two outcomes
+};
+// Waits for an outcome without ever attempting: OperationDone; kAbsent if nobody began it; or
+// AttemptInProgress, and then exactly one event, OperationEndedEvent or WaitEndedEvent, follows,
+// unless a CancelWait or the session's end comes first.
+struct AwaitOperation {
+  std::string scope;
+  std::string key;
+  std::int64_t wait_ns = kWaitForever;
+};
+// Forgets an outcome, or what an attempt without one has left: OperationForgotten, also if there
+// was nothing. kConflict while an attempt is in progress or somebody waits.
+struct Forget {
+  std::string scope;
+  std::string key;
 };
 
 // Reads: never in the log, answered by the machine as it stands after ReadIndex.
@@ -127,6 +196,15 @@ struct ListElections {
   std::string after;
   std::uint32_t limit = 1000;
 };
+struct GetOperation {
+  std::string scope;
+  std::string key;
+};
+struct ListOperations {
+  std::string scope;
+  std::string after;  // keys greater than this, in byte order
+  std::uint32_t limit = 1000;
+};
 struct ListSessions {
   SessionId after = 0;
   std::uint32_t limit = 1000;
@@ -134,9 +212,11 @@ struct ListSessions {
 // Answered by the member that gets it from what it knows, also without a leader.
 struct GetStatus {};
 
-using Operation = std::variant<OpenSession, RenewSession, CloseSession, AcquireLock, CancelWait,
-                               ReleaseLock, Campaign, Proclaim, Resign, HandOver, Observe, GetLock,
-                               ListLocks, GetElection, ListElections, ListSessions, GetStatus>;
+using Operation =
+    std::variant<OpenSession, RenewSession, CloseSession, AcquireLock, CancelWait, ReleaseLock,
+                 Campaign, Proclaim, Resign, HandOver, Observe, Begin, Checkpoint, Extend,
+                 FinishAttempt, AwaitOperation, Forget, GetLock, ListLocks, GetElection,
+                 ListElections, GetOperation, ListOperations, ListSessions, GetStatus>;
 
 struct Command {
   std::uint32_t machine_version = kMachineVersion;
@@ -160,6 +240,8 @@ inline bool IsWrite(const Operation& operation) {
          !std::holds_alternative<ListLocks>(operation) &&
          !std::holds_alternative<GetElection>(operation) &&
          !std::holds_alternative<ListElections>(operation) &&
+         !std::holds_alternative<GetOperation>(operation) &&
+         !std::holds_alternative<ListOperations>(operation) &&
          !std::holds_alternative<ListSessions>(operation) &&
          !std::holds_alternative<GetStatus>(operation);
 }
@@ -168,6 +250,9 @@ inline bool IsReserved(const Operation& operation) {
   return std::holds_alternative<RenewSession>(operation) ||
          std::holds_alternative<ReleaseLock>(operation) ||
          std::holds_alternative<Resign>(operation) || std::holds_alternative<HandOver>(operation) ||
+         std::holds_alternative<Checkpoint>(operation) ||
+         std::holds_alternative<Extend>(operation) ||
+         std::holds_alternative<FinishAttempt>(operation) ||
          std::holds_alternative<CloseSession>(operation) ||
          std::holds_alternative<CancelWait>(operation);
 }
@@ -239,6 +324,29 @@ struct Observed {
   bool gap = false;  // there were others before these, which are no longer kept
 };
 
+struct AttemptStarted {
+  Revision token = 0;
+  std::string point;           // the last Checkpoint of an earlier attempt; empty: none
+  std::uint64_t attempts = 1;  // this is the nth since the key was begun
+};
+struct AttemptInProgress {
+  LockHolder holder;  // of the attempt; session 0: nobody (a new cluster starts none yet)
+  // Until it may be taken over for its deadline; kWaitForever if it has none.
+  std::int64_t ends_in_ns = kWaitForever;
+  std::uint64_t ahead = 0;  // who wait before this one
+  std::int64_t held_back_ns = 0;
+};
+struct OperationDone {
+  bool failed = false;
+  std::string response;
+  std::int64_t expires_in_ns = 0;
+};
+struct AttemptExtended {
+  std::int64_t ends_in_ns = kWaitForever;
+};
+struct AttemptFinished {};
+struct OperationForgotten {};
+
 struct LockWaiter {
   SessionId session = 0;
   std::string label;
@@ -282,12 +390,38 @@ struct ElectionList {
   std::vector<ElectionDescription> elections;  // by name; led ones and campaigned-for ones
   bool more = false;
 };
+enum class OperationState : std::uint8_t {
+  kAbsent = 0,
+  kInProgress = 1,
+  kClaimable = 2,  // the last attempt is over, or may be taken over
+  kDone = 3,
+  kFailed = 4,
+};
+struct OperationDescription {
+  std::string scope;
+  std::string key;
+  OperationState state = OperationState::kAbsent;
+  LockHolder holder;  // of the current attempt; session 0: none
+  std::uint64_t attempts = 0;
+  std::int64_t ends_in_ns = kWaitForever;     // the attempt
+  std::int64_t expires_in_ns = kWaitForever;  // the record, once no attempt is in progress
+  std::uint64_t waiting = 0;
+  std::string fingerprint;  // these three only from GetOperation
+  std::string point;
+  std::string response;
+
+  friend bool operator==(const OperationDescription&, const OperationDescription&) = default;
+};
+struct OperationList {
+  std::vector<OperationDescription> operations;  // of one scope, by key
+  bool more = false;
+};
 struct SessionDescription {
   SessionId session = 0;
   std::string label;
   std::int64_t ttl_ns = 0;
   std::int64_t expires_in_ns = 0;
-  std::uint64_t locks = 0;  // held locks and elections led
+  std::uint64_t locks = 0;  // held locks, elections led and attempts in progress
   std::uint64_t waits = 0;
 };
 struct SessionList {
@@ -331,6 +465,8 @@ enum class ReplyCode : std::uint8_t {
   kForgotten = 6,     // this sequence was acknowledged before, or is outside the window
   kVersion = 7,       // the command needs a newer machine
   kAbsent = 8,        // what the command names is not there
+  kMismatch = 9,      // the key was begun with another fingerprint
+  kConflict = 10,     // what the command names is in use in a way that forbids it
 };
 
 struct Reply {
@@ -339,8 +475,9 @@ struct Reply {
   Revision revision = 0;  // the machine's, after this command
   std::variant<std::monostate, SessionOpened, SessionRenewed, SessionClosed, LockGranted,
                LockQueued, LockHeld, LockReleased, WaitCancelled, Proclaimed, Observing, Observed,
-               LockDescription, LockList, ElectionDescription, ElectionList, SessionList,
-               ClusterStatus>
+               AttemptStarted, AttemptInProgress, OperationDone, AttemptExtended, AttemptFinished,
+               OperationForgotten, OperationDescription, OperationList, LockDescription, LockList,
+               ElectionDescription, ElectionList, SessionList, ClusterStatus>
       result;
 };
 
@@ -354,8 +491,9 @@ struct LockGrantedEvent {
   Revision token = 0;
 };
 enum class WaitEnd : std::uint8_t { kDeadline = 0 };
+// Of whatever can wait until a deadline.
 struct WaitEndedEvent {
-  Sequence acquire = 0;
+  Sequence acquire = 0;  // its sequence
   std::string name;
   WaitEnd reason = WaitEnd::kDeadline;
 };
@@ -365,6 +503,21 @@ struct ChangedEvent {
   std::string name;
   bool gap = false;  // there were others before this one, which are no longer kept
   Change change;
+};
+// Of a Begin.
+struct AttemptStartedEvent {
+  Sequence begin = 0;
+  std::string scope;
+  std::string key;
+  Revision token = 0;
+  std::string point;
+  std::uint64_t attempts = 1;
+};
+// Of a Begin or an AwaitOperation: there is an outcome, to be asked for.
+struct OperationEndedEvent {
+  Sequence begin = 0;
+  std::string scope;
+  std::string key;
 };
 enum class SessionEnd : std::uint8_t { kExpired = 0, kClosed = 1, kUnknown = 2 };
 // The last event of a session. Told from an applied entry, or after ReadIndex, only.
@@ -378,7 +531,9 @@ struct SessionEndedEvent {
 struct SessionEvent {
   SessionId session = 0;
   Revision revision = 0;  // strictly rising within a session
-  std::variant<LockGrantedEvent, WaitEndedEvent, ChangedEvent, SessionEndedEvent> body;
+  std::variant<LockGrantedEvent, WaitEndedEvent, ChangedEvent, AttemptStartedEvent,
+               OperationEndedEvent, SessionEndedEvent>
+      body;
 };
 
 }  // namespace tenure

@@ -88,6 +88,57 @@ struct OperationWriter {
     out.mutable_list_elections()->set_after(in.after);
     out.mutable_list_elections()->set_limit(in.limit);
   }
+  void operator()(const Begin& in) const {
+    v1::Begin* begin = out.mutable_begin();
+    begin->set_scope(in.scope);
+    begin->set_key(in.key);
+    begin->set_fingerprint(in.fingerprint);
+    begin->set_deadline_ns(in.deadline_ns);
+    begin->set_retention_ns(in.retention_ns);
+    begin->set_wait_ns(in.wait_ns);
+  }
+  void operator()(const Checkpoint& in) const {
+    v1::Checkpoint* checkpoint = out.mutable_checkpoint();
+    checkpoint->set_scope(in.scope);
+    checkpoint->set_key(in.key);
+    checkpoint->set_token(in.token);
+    checkpoint->set_point(in.point);
+  }
+  void operator()(const Extend& in) const {
+    v1::Extend* extend = out.mutable_extend();
+    extend->set_scope(in.scope);
+    extend->set_key(in.key);
+    extend->set_token(in.token);
+    extend->set_deadline_ns(in.deadline_ns);
+  }
+  void operator()(const FinishAttempt& in) const {
+    v1::FinishAttempt* finish = out.mutable_finish_attempt();
+    finish->set_scope(in.scope);
+    finish->set_key(in.key);
+    finish->set_token(in.token);
+    finish->set_outcome(static_cast<std::uint32_t>(in.outcome));
+    finish->set_response(in.response);
+  }
+  void operator()(const AwaitOperation& in) const {
+    v1::AwaitOperation* await = out.mutable_await_operation();
+    await->set_scope(in.scope);
+    await->set_key(in.key);
+    await->set_wait_ns(in.wait_ns);
+  }
+  void operator()(const Forget& in) const {
+    out.mutable_forget()->set_scope(in.scope);
+    out.mutable_forget()->set_key(in.key);
+  }
+  void operator()(const GetOperation& in) const {
+    out.mutable_get_operation()->set_scope(in.scope);
+    out.mutable_get_operation()->set_key(in.key);
+  }
+  void operator()(const ListOperations& in) const {
+    v1::ListOperations* list = out.mutable_list_operations();
+    list->set_scope(in.scope);
+    list->set_after(in.after);
+    list->set_limit(in.limit);
+  }
   void operator()(const GetLock& in) const { out.mutable_get_lock()->set_name(in.name); }
   void operator()(const ListLocks& in) const {
     out.mutable_list_locks()->set_after(in.after);
@@ -128,6 +179,38 @@ Observe Read(v1::Observe* in) {
 }
 GetElection Read(v1::GetElection* in) { return {std::move(*in->mutable_name()), in->after()}; }
 ListElections Read(v1::ListElections* in) { return {std::move(*in->mutable_after()), in->limit()}; }
+Begin Read(v1::Begin* in) {
+  return {std::move(*in->mutable_scope()),
+          std::move(*in->mutable_key()),
+          std::move(*in->mutable_fingerprint()),
+          in->deadline_ns(),
+          in->retention_ns(),
+          in->wait_ns()};
+}
+Checkpoint Read(v1::Checkpoint* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key()), in->token(),
+          std::move(*in->mutable_point())};
+}
+Extend Read(v1::Extend* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key()), in->token(),
+          in->deadline_ns()};
+}
+FinishAttempt Read(v1::FinishAttempt* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key()), in->token(),
+          static_cast<Outcome>(in->outcome()), std::move(*in->mutable_response())};
+}
+AwaitOperation Read(v1::AwaitOperation* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key()), in->wait_ns()};
+}
+Forget Read(v1::Forget* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key())};
+}
+GetOperation Read(v1::GetOperation* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key())};
+}
+ListOperations Read(v1::ListOperations* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_after()), in->limit()};
+}
 GetLock Read(v1::GetLock* in) { return {std::move(*in->mutable_name())}; }
 ListLocks Read(v1::ListLocks* in) { return {std::move(*in->mutable_after()), in->limit()}; }
 ListSessions Read(v1::ListSessions* in) { return {in->after(), in->limit()}; }
@@ -175,6 +258,22 @@ bool ReadOperation(v1::Command& in, Operation& out) {
       return ReadInto(in.mutable_get_election(), out);
     case v1::Command::kListElections:
       return ReadInto(in.mutable_list_elections(), out);
+    case v1::Command::kBegin:
+      return ReadInto(in.mutable_begin(), out);
+    case v1::Command::kCheckpoint:
+      return ReadInto(in.mutable_checkpoint(), out);
+    case v1::Command::kExtend:
+      return ReadInto(in.mutable_extend(), out);
+    case v1::Command::kFinishAttempt:
+      return in.finish_attempt().outcome() <= 2 && ReadInto(in.mutable_finish_attempt(), out);
+    case v1::Command::kAwaitOperation:
+      return ReadInto(in.mutable_await_operation(), out);
+    case v1::Command::kForget:
+      return ReadInto(in.mutable_forget(), out);
+    case v1::Command::kGetOperation:
+      return ReadInto(in.mutable_get_operation(), out);
+    case v1::Command::kListOperations:
+      return ReadInto(in.mutable_list_operations(), out);
     case v1::Command::kGetLock:
       return ReadInto(in.mutable_get_lock(), out);
     case v1::Command::kListLocks:

@@ -52,6 +52,20 @@ void Write(const ElectionDescription& in, v1::ElectionDescription* out) {
   out->set_gap(in.gap);
 }
 
+void Write(const OperationDescription& in, v1::OperationDescription* out) {
+  out->set_scope(in.scope);
+  out->set_key(in.key);
+  out->set_state(static_cast<std::uint32_t>(in.state));
+  Write(in.holder, out->mutable_holder());
+  out->set_attempts(in.attempts);
+  out->set_ends_in_ns(in.ends_in_ns);
+  out->set_expires_in_ns(in.expires_in_ns);
+  out->set_waiting(in.waiting);
+  out->set_fingerprint(in.fingerprint);
+  out->set_point(in.point);
+  out->set_response(in.response);
+}
+
 void Write(const SessionDescription& in, v1::SessionDescription* out) {
   out->set_session(in.session);
   out->set_label(in.label);
@@ -128,6 +142,38 @@ struct ResultWriter {
     for (const Change& change : in.changes) WriteChange(change, observed->add_changes());
     observed->set_gap(in.gap);
   }
+  void operator()(const AttemptStarted& in) const {
+    v1::AttemptStarted* started = out.mutable_attempt_started();
+    started->set_token(in.token);
+    started->set_point(in.point);
+    started->set_attempts(in.attempts);
+  }
+  void operator()(const AttemptInProgress& in) const {
+    v1::AttemptInProgress* progress = out.mutable_attempt_in_progress();
+    Write(in.holder, progress->mutable_holder());
+    progress->set_ends_in_ns(in.ends_in_ns);
+    progress->set_ahead(in.ahead);
+    progress->set_held_back_ns(in.held_back_ns);
+  }
+  void operator()(const OperationDone& in) const {
+    v1::OperationDone* done = out.mutable_operation_done();
+    done->set_failed(in.failed);
+    done->set_response(in.response);
+    done->set_expires_in_ns(in.expires_in_ns);
+  }
+  void operator()(const AttemptExtended& in) const {
+    out.mutable_attempt_extended()->set_ends_in_ns(in.ends_in_ns);
+  }
+  void operator()(const AttemptFinished&) const { out.mutable_attempt_finished(); }
+  void operator()(const OperationForgotten&) const { out.mutable_operation_forgotten(); }
+  void operator()(const OperationDescription& in) const {
+    Write(in, out.mutable_operation_description());
+  }
+  void operator()(const OperationList& in) const {
+    v1::OperationList* list = out.mutable_operation_list();
+    for (const OperationDescription& one : in.operations) Write(one, list->add_operations());
+    list->set_more(in.more);
+  }
   void operator()(const ElectionDescription& in) const {
     Write(in, out.mutable_election_description());
   }
@@ -171,6 +217,21 @@ struct BodyWriter {
     changed->set_name(in.name);
     changed->set_gap(in.gap);
     WriteChange(in.change, changed->mutable_change());
+  }
+  void operator()(const AttemptStartedEvent& in) const {
+    v1::AttemptStartedEvent* started = out.mutable_attempt_started();
+    started->set_begin(in.begin);
+    started->set_scope(in.scope);
+    started->set_key(in.key);
+    started->set_token(in.token);
+    started->set_point(in.point);
+    started->set_attempts(in.attempts);
+  }
+  void operator()(const OperationEndedEvent& in) const {
+    v1::OperationEndedEvent* ended = out.mutable_operation_ended();
+    ended->set_begin(in.begin);
+    ended->set_scope(in.scope);
+    ended->set_key(in.key);
   }
   void operator()(const SessionEndedEvent& in) const {
     out.mutable_session_ended()->set_reason(static_cast<std::uint32_t>(in.reason));
@@ -224,6 +285,20 @@ ElectionList Read(const v1::ElectionList& in) {
   for (const v1::ElectionDescription& election : in.elections()) {
     out.elections.push_back(Read(election));
   }
+  out.more = in.more();
+  return out;
+}
+
+OperationDescription Read(const v1::OperationDescription& in) {
+  return {in.scope(),         in.key(),      static_cast<OperationState>(in.state()),
+          Read(in.holder()),  in.attempts(), in.ends_in_ns(),
+          in.expires_in_ns(), in.waiting(),  in.fingerprint(),
+          in.point(),         in.response()};
+}
+
+OperationList Read(const v1::OperationList& in) {
+  OperationList out;
+  for (const v1::OperationDescription& one : in.operations()) out.operations.push_back(Read(one));
   out.more = in.more();
   return out;
 }
@@ -308,6 +383,34 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
       return true;
     case v1::Reply::kElectionList:
       out.result = Read(in.election_list());
+      return true;
+    case v1::Reply::kAttemptStarted:
+      out.result = AttemptStarted{in.attempt_started().token(), in.attempt_started().point(),
+                                  in.attempt_started().attempts()};
+      return true;
+    case v1::Reply::kAttemptInProgress:
+      out.result = AttemptInProgress{
+          Read(in.attempt_in_progress().holder()), in.attempt_in_progress().ends_in_ns(),
+          in.attempt_in_progress().ahead(), in.attempt_in_progress().held_back_ns()};
+      return true;
+    case v1::Reply::kOperationDone:
+      out.result = OperationDone{in.operation_done().failed(), in.operation_done().response(),
+                                 in.operation_done().expires_in_ns()};
+      return true;
+    case v1::Reply::kAttemptExtended:
+      out.result = AttemptExtended{in.attempt_extended().ends_in_ns()};
+      return true;
+    case v1::Reply::kAttemptFinished:
+      out.result = AttemptFinished{};
+      return true;
+    case v1::Reply::kOperationForgotten:
+      out.result = OperationForgotten{};
+      return true;
+    case v1::Reply::kOperationDescription:
+      out.result = Read(in.operation_description());
+      return true;
+    case v1::Reply::kOperationList:
+      out.result = Read(in.operation_list());
       return true;
     case v1::Reply::kLockDescription:
       out.result = Read(in.lock_description());
@@ -406,6 +509,16 @@ absl::StatusOr<SessionEvent> DecodeEvent(absl::string_view bytes) {
     case v1::SessionEvent::kChanged:
       event.body = ChangedEvent{in.changed().observe(), in.changed().name(), in.changed().gap(),
                                 ReadChange(in.changed().change())};
+      return event;
+    case v1::SessionEvent::kAttemptStarted:
+      event.body =
+          AttemptStartedEvent{in.attempt_started().begin(), in.attempt_started().scope(),
+                              in.attempt_started().key(),   in.attempt_started().token(),
+                              in.attempt_started().point(), in.attempt_started().attempts()};
+      return event;
+    case v1::SessionEvent::kOperationEnded:
+      event.body = OperationEndedEvent{in.operation_ended().begin(), in.operation_ended().scope(),
+                                       in.operation_ended().key()};
       return event;
     case v1::SessionEvent::kSessionEnded:
       event.body = SessionEndedEvent{static_cast<SessionEnd>(in.session_ended().reason())};

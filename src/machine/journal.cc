@@ -20,7 +20,7 @@ void Locks::StartJournal(Lock& lock, Revision dropped_through) {
 }
 
 void Locks::Record(Lock& lock, Revision revision, ChangeKind kind) {
-  if (lock.journal == nullptr) return;
+  if (lock.journal == nullptr || lock.kind == ObjectKind::kOperation) return;
   core_->Touch(lock);
   Journal& journal = *lock.journal;
   Change& change = journal.changes.emplace_back();
@@ -36,8 +36,13 @@ void Locks::Record(Lock& lock, Revision revision, ChangeKind kind) {
   }
   core_->hash.Add(revision);
   core_->hash.Add(static_cast<std::uint64_t>(kind));
-  if (journal.observers.first == nullptr || journal.untold != 0) return;
-  journal.untold = ++counters.last_untold;
+  if (journal.observers.first != nullptr) PutOffTelling(lock);
+}
+
+void Locks::PutOffTelling(Lock& lock) {
+  if (lock.journal->untold != 0) return;
+  core_->Touch(lock);
+  lock.journal->untold = ++counters.last_untold;
   untold_.push_back(&lock);
 }
 
@@ -52,6 +57,9 @@ bool Locks::CopyChanges(const Journal& journal, Revision after, std::vector<Chan
 // -----------------------------------------------------------------------------------
 
 void Locks::Run(Session& session, Sequence sequence, const Observe& observe, Reply& reply) {
+  if (observe.kind == ObjectKind::kOperation) {
+    return Refuse(reply, ReplyCode::kInvalid, "an operation is not observed but awaited");
+  }
   if (!Check(session, observe.name, "", reply)) return;
   const auto place = locks_.lower_bound(Key{observe.kind, observe.name});
   Lock* lock =
@@ -102,8 +110,15 @@ void Locks::TellObservers(std::uint64_t& steps) {
   while (!untold_.empty() && steps > 0) {
     Lock& lock = *untold_.front();
     Journal& journal = *lock.journal;
+    // All who wait for an operation learn of its outcome.
+    const bool done = journal.operation != nullptr && journal.operation->done;
+    while (done && (lock.queue.first != nullptr || journal.observers.first != nullptr)) {
+      if (steps == 0) return;
+      --steps;
+      TellEnded(lock.queue.first != nullptr ? lock.queue.first : journal.observers.first);
+    }
     // Those who came after the last change stand behind the others, and have seen it.
-    while (journal.observers.first != nullptr &&
+    while (journal.operation == nullptr && journal.observers.first != nullptr &&
            journal.observers.first->after < journal.last_change()) {
       if (steps == 0) return;
       --steps;

@@ -14,11 +14,13 @@ absl::Status CheckLimits(const Limits& limits) {
   };
   if (limits.ttl_min_ns <= 0) return bad("the least TTL must be above zero");
   if (limits.ttl_max_ns < limits.ttl_min_ns) return bad("the greatest TTL is below the least");
+  if (limits.retention_max_ns <= 0) return bad("the greatest retention must be above zero");
   for (const std::uint64_t limit :
        {limits.sessions_max, limits.locks_max, limits.waiters_per_lock_max,
         limits.waits_per_session_max, limits.locks_per_session_max, limits.window,
         limits.name_bytes_max, limits.cleanup_per_entry, limits.elections_max,
-        limits.observers_per_name_max, limits.changes_kept}) {
+        limits.observers_per_name_max, limits.changes_kept, limits.keys_max, limits.key_bytes_max,
+        limits.response_bytes_max}) {
     if (limit == 0) return bad("a limit is zero");
   }
   return absl::OkStatus();
@@ -40,6 +42,10 @@ void AddLimits(const Limits& limits, StateHash& hash) {
   hash.Add(limits.elections_max);
   hash.Add(limits.observers_per_name_max);
   hash.Add(limits.changes_kept);
+  hash.Add(limits.keys_max);
+  hash.Add(limits.key_bytes_max);
+  hash.Add(limits.response_bytes_max);
+  hash.AddSigned(limits.retention_max_ns);
 }
 
 void WriteLimits(const Limits& in, v1::Limits* out) {
@@ -58,6 +64,10 @@ void WriteLimits(const Limits& in, v1::Limits* out) {
   out->set_elections_max(in.elections_max);
   out->set_observers_per_name_max(in.observers_per_name_max);
   out->set_changes_kept(in.changes_kept);
+  out->set_keys_max(in.keys_max);
+  out->set_key_bytes_max(in.key_bytes_max);
+  out->set_response_bytes_max(in.response_bytes_max);
+  out->set_retention_max_ns(in.retention_max_ns);
 }
 
 Limits ReadLimits(const v1::Limits& in) {
@@ -77,6 +87,10 @@ Limits ReadLimits(const v1::Limits& in) {
   if (in.has_elections_max()) out.elections_max = in.elections_max();
   if (in.has_observers_per_name_max()) out.observers_per_name_max = in.observers_per_name_max();
   if (in.has_changes_kept()) out.changes_kept = in.changes_kept();
+  if (in.has_keys_max()) out.keys_max = in.keys_max();
+  if (in.has_key_bytes_max()) out.key_bytes_max = in.key_bytes_max();
+  if (in.has_response_bytes_max()) out.response_bytes_max = in.response_bytes_max();
+  if (in.has_retention_max_ns()) out.retention_max_ns = in.retention_max_ns();
   return out;
 }
 

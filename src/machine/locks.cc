@@ -73,7 +73,11 @@ void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {
   }
   Lock& lock = *it->second.lock;
   if (it->second.wait == nullptr) {  // the grant came first
-    reply.result = LockGranted{lock.token};
+    if (const OperationRecord* operation = OperationOf(lock)) {
+      reply.result = AttemptStarted{lock.token, operation->point, operation->attempts};
+    } else {
+      reply.result = LockGranted{lock.token};
+    }
     return;
   }
   core_->Raise();
@@ -104,6 +108,11 @@ Locks::Table::iterator Locks::FindHeld(const Session& session, const Key& key, R
   // The token names the grant: a repeat cannot end a later one (PITFALLS L10, E2).
   if (place != locks_.end() && (*place)->holder == &session && (*place)->token == token) {
     return place;
+  }
+  if (key.kind == ObjectKind::kOperation) {
+    Refuse(reply, ReplyCode::kNotHeld,
+           absl::StrCat("token ", token, " is not, or no longer, that of the current attempt"));
+    return locks_.end();
   }
   const bool election = key.kind == ObjectKind::kElection;
   Refuse(reply, ReplyCode::kNotHeld,
@@ -182,7 +191,7 @@ Lock* Locks::Create(Table::iterator hint, ObjectKind kind, absl::string_view nam
   lock->epoch = core_->epoch;
   ++counts_[static_cast<std::size_t>(kind)];
   // What was forgotten of an election may have been changes of this one.
-  if (kind == ObjectKind::kElection) StartJournal(*lock, counters.forgotten_through);
+  if (kind != ObjectKind::kLock) StartJournal(*lock, counters.forgotten_through);
   return locks_.insert(hint, std::move(lock))->get();
 }
 
@@ -204,9 +213,14 @@ void Locks::Grant(Wait* wait) {
   Session& session = *wait->session;
   Lock& lock = *wait->lock;
   const Sequence acquire = wait->acquire;
+  const std::int64_t attempt_ns = wait->attempt_ns;
   Grant(lock, session, acquire, wait->value);
   Unlink(wait);
   session.claims.find(acquire)->second.wait = nullptr;
+  if (lock.kind == ObjectKind::kOperation) {
+    StartAttempt(lock, attempt_ns);
+    return TellStarted(lock);
+  }
   sessions_->Tell(session,
                   {session.id, lock.token, LockGrantedEvent{acquire, lock.name, lock.token}});
   Record(lock, lock.token, ChangeKind::kGranted);
@@ -240,7 +254,7 @@ Wait* Locks::NewWait(Lock& lock, Session& session, Sequence sequence) {
 }
 
 std::uint64_t Locks::CountAhead(const Lock& lock, std::uint32_t priority) const {
-  if (lock.kind == ObjectKind::kLock) return lock.queue.size;
+  if (lock.kind != ObjectKind::kElection) return lock.queue.size;
   std::uint64_t ahead = 0;
   const auto& classes = lock.journal->classes;
   for (auto it = classes.lower_bound(static_cast<std::uint8_t>(priority)); it != classes.end();) {
@@ -301,24 +315,36 @@ void Locks::Vacate(Lock& lock, ChangeKind why) {
   core_->Touch(lock);
   core_->hash.Add(lock.token);
   if (lock.journal != nullptr) Record(lock, core_->Raise(), why);
+  if (lock.kind == ObjectKind::kOperation) EndAttempt(lock);
   lock.holder->claims.erase(lock.acquire);
   lock.holder = nullptr;
   lock.token = 0;
   lock.value.clear();
 }
 
-void Locks::Settle(Lock& lock, std::uint64_t& steps) {
+bool Locks::Settle(Lock& lock, std::uint64_t& steps) {
+  const OperationRecord* operation = OperationOf(lock);
+  const bool overdue = operation != nullptr && operation->overdue;
   if (lock.holder != nullptr) {
-    if (!lock.holder->dead) return;
-    Vacate(lock, ChangeKind::kLost);
+    if (!lock.holder->dead && !overdue) return true;
+    if (lock.holder->dead) Vacate(lock, ChangeKind::kLost);
   }
-  if (core_->HeldBackNs() > 0) return;
+  // Who waits for what is done is told so, and gets nothing.
+  if (core_->HeldBackNs() > 0 || (operation != nullptr && operation->done)) return true;
   while (lock.queue.first != nullptr) {
-    if (!lock.queue.first->session->dead) return Grant(lock.queue.first);
-    if (steps == 0) return PutOff(lock);
+    if (!lock.queue.first->session->dead) {
+      if (lock.holder != nullptr) Vacate(lock, ChangeKind::kLost);
+      Grant(lock.queue.first);
+      return true;
+    }
+    if (steps == 0) {
+      PutOff(lock);
+      return false;
+    }
     --steps;
     EndWait(lock.queue.first);
   }
+  return true;
 }
 
 void Locks::PutOff(Lock& lock) {
@@ -333,7 +359,7 @@ void Locks::RetireIfIdle(Lock& lock) {
 }
 
 void Locks::Retire(Table::iterator place) {
-  if ((*place)->journal == nullptr) {
+  if ((*place)->journal == nullptr || (*place)->kind == ObjectKind::kOperation) {
     --counts_[static_cast<std::size_t>((*place)->kind)];
     Erase(place);
   } else if (Used(**place)) {
@@ -356,29 +382,54 @@ void Locks::Erase(Table::iterator place) {
 // ---- What time brings
 // ----------------------------------------------------------------------------
 
-void Locks::EndDueWaits() {
-  while (Wait* wait = deadlines_.PopDue(core_->now_ns)) {
-    Session& session = *wait->session;
-    Lock& lock = *wait->lock;
-    const Sequence acquire = wait->acquire;
-    core_->Touch(*wait);
-    wait->deadline_ns = kWaitForever;  // its timer is out already
-    EndWait(wait);
-    if (!session.dead) {
-      sessions_->Tell(session, {session.id, core_->Raise(),
-                                WaitEndedEvent{acquire, lock.name, WaitEnd::kDeadline}});
+void Locks::RunTimers() {
+  for (;;) {
+    // The first of all three kinds. Waits come before the rest if they are equal, which ids never
+    // are.
+    const auto* wait = deadlines_.First();
+    const auto* attempt = attempts_.First();
+    const auto* expiry = core_->budget > 0 ? expiries_.First() : nullptr;
+    std::pair<std::int64_t, std::uint64_t> first{core_->now_ns, kRevisionMax};
+    const auto earlier = [&first](const auto* entry) {
+      if (entry == nullptr || std::pair(entry->due_ns, entry->id) > first) return false;
+      first = {entry->due_ns, entry->id};
+      return true;
+    };
+    const bool any_wait = earlier(wait), any_attempt = earlier(attempt),
+               any_expiry = earlier(expiry);
+    if (any_expiry) {
+      --core_->budget;
+      RunExpiry(*expiry->what, core_->budget);
+    } else if (any_attempt) {
+      RunAttemptTimer(*attempt->what);
+    } else if (any_wait) {
+      EndDueWait(deadlines_.PopDue(core_->now_ns));
+    } else {
+      return;
     }
-    RetireIfIdle(lock);
   }
+}
+
+void Locks::EndDueWait(Wait* wait) {
+  Session& session = *wait->session;
+  Lock& lock = *wait->lock;
+  const Sequence acquire = wait->acquire;
+  core_->Touch(*wait);
+  wait->deadline_ns = kWaitForever;  // its timer is out already
+  EndWait(wait);
+  if (!session.dead) {
+    sessions_->Tell(session,
+                    {session.id, core_->Raise(),
+                     WaitEndedEvent{acquire, std::string(ShownName(lock)), WaitEnd::kDeadline}});
+  }
+  RetireIfIdle(lock);
 }
 
 void Locks::HandOverPending() {
   if (core_->HeldBackNs() > 0) return;
   while (!pending_.empty() && core_->budget > 0) {
     Lock& lock = *pending_.front();
-    Settle(lock, core_->budget);
-    // It keeps its place until it is through.
-    if (lock.holder == nullptr && lock.queue.first != nullptr) return;
+    if (!Settle(lock, core_->budget)) return;  // it keeps its place until it is through
     if (core_->budget > 0) --core_->budget;
     pending_.pop_front();
     core_->Touch(lock);

@@ -1,4 +1,5 @@
-// The table of locks and elections, their queues, and who watches them.
+// The table of all that is held and waited for: locks, elections and attempts at operations; their
+// queues, and who watches them.
 #ifndef TENURE_MACHINE_LOCKS_H_
 #define TENURE_MACHINE_LOCKS_H_
 
@@ -13,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/compare.h"
 #include "machine/core.h"
+#include "machine/limits.h"
 #include "machine/sessions.h"
 #include "machine/timers.h"
 #include "tenure/command.h"
@@ -32,7 +34,8 @@ struct Wait {
   std::uint32_t epoch = 0;
   std::uint8_t priority = 0;
   bool observes = false;
-  Revision after = 0;  // of an Observe
+  Revision after = 0;           // of an Observe
+  std::int64_t attempt_ns = 0;  // of a Begin: its deadline, from the attempt's start
   Wait* previous = nullptr;
   Wait* next = nullptr;
 };
@@ -43,7 +46,25 @@ struct Queue {
   std::uint32_t size = 0;
 };
 
-// What a watched lock and any election have besides.
+// What a key has, from its first Begin until it expires or is forgotten. Its lock is held by the
+// attempt in progress, and waited for by those who would take over. Without one, it is done, or
+// claimable.
+struct OperationRecord {
+  std::string fingerprint;
+  std::string point;
+  std::string response;
+  bool done = false;
+  bool failed = false;
+  bool overdue = false;  // the attempt's deadline has passed: who comes may have it
+  std::int64_t retention_ns = 0;
+  std::int64_t attempt_ns = kWaitForever;   // the attempt's time, from each Checkpoint
+  std::int64_t deadline_ns = kWaitForever;  // and its end
+  std::int64_t expires_ns = kWaitForever;   // of the record; only while there is no attempt
+  Revision expiry = 0;                      // the id of that timer
+  std::uint64_t attempts = 0;
+};
+
+// What a watched lock, any election and any operation have besides.
 struct Journal {
   std::deque<Change> changes;    // the last ones
   Revision dropped_through = 0;  // the last change before them
@@ -56,6 +77,7 @@ struct Journal {
     std::uint32_t size = 0;
   };
   absl::btree_map<std::uint8_t, Class> classes;
+  std::unique_ptr<OperationRecord> operation;
 
   Revision last_change() const {
     return changes.empty() ? dropped_through : changes.back().revision;
@@ -97,8 +119,16 @@ class Locks {
   void Cancel(Session& session, const CancelWait& cancel, Reply& reply);
   void Release(Session& session, const ReleaseLock& release, Reply& reply);
 
-  // Ends the waits whose deadline has come, by (deadline, id).
-  void EndDueWaits();
+  void Run(Session& session, Sequence sequence, const Begin& begin, Reply& reply);
+  void Run(Session& session, const Checkpoint& checkpoint, Reply& reply);
+  void Run(Session& session, const Extend& extend, Reply& reply);
+  void Run(Session& session, const FinishAttempt& finish, Reply& reply);
+  void Run(Session& session, Sequence sequence, const AwaitOperation& await, Reply& reply);
+  void Run(Session& session, const Forget& forget, Reply& reply);
+
+  // Ends the waits and marks the attempts whose deadline has come, and removes the records that
+  // expire, within the budget: by (due, id) over all of these.
+  void RunTimers();
   // Goes on with the hand-overs that are left over, in their order, within the budget.
   void HandOverPending();
   // Tells observers of changes, each of which takes one step of `steps`.
@@ -132,11 +162,18 @@ class Locks {
   // True if HandOverPending() or TellObservers() have anything to do.
   bool has_pending() const { return !pending_.empty(); }
   bool has_untold() const { return !untold_.empty(); }
+  // True if records have expired that RunTimers() has not removed yet.
+  bool has_expired() const {
+    return expiries_.First() != nullptr && expiries_.First()->due_ns <= core_->now_ns;
+  }
+  bool has_expiries() const { return expiries_.First() != nullptr; }
 
   void Get(const GetLock& get, Reply& reply) const;
   void List(const ListLocks& list, Reply& reply) const;
   void Get(const GetElection& get, Reply& reply) const;
   void List(const ListElections& list, Reply& reply) const;
+  void Get(const GetOperation& get, Reply& reply) const;
+  void List(const ListOperations& list, Reply& reply) const;
 
  private:
   // What acquiring and campaigning have in common.
@@ -199,7 +236,8 @@ class Locks {
   void Vacate(Lock& lock, ChangeKind why);
   // Vacates the lock if its holder is dead, and gives a free one to its first living waiter.
   // Passing a dead waiter takes one step of `steps`; when none is left, the lock is put off.
-  void Settle(Lock& lock, std::uint64_t& steps);
+  // False if it was put off.
+  bool Settle(Lock& lock, std::uint64_t& steps);
   void PutOff(Lock& lock);
 
   // One that is idle goes, or, if it has a journal, rests for a while.
@@ -209,7 +247,8 @@ class Locks {
   static bool Idle(const Lock& lock) {
     const bool watched = lock.journal != nullptr &&
                          (lock.journal->observers.first != nullptr || lock.journal->untold != 0);
-    return lock.holder == nullptr && lock.queue.first == nullptr && lock.pending == 0 && !watched;
+    return lock.holder == nullptr && lock.queue.first == nullptr && lock.pending == 0 && !watched &&
+           OperationOf(lock) == nullptr;
   }
   static bool Used(const Lock& lock) { return lock.journal == nullptr || lock.journal->idle == 0; }
   void Use(Lock& lock);
@@ -220,6 +259,45 @@ class Locks {
   // it has one, and sees to it that observers hear of it.
   void Record(Lock& lock, Revision revision, ChangeKind kind);
   void Tell(Wait* observer);
+  void PutOffTelling(Lock& lock);
+
+  static const OperationRecord* OperationOf(const Lock& lock) {
+    return lock.journal == nullptr ? nullptr : lock.journal->operation.get();
+  }
+  static OperationRecord* OperationOf(Lock& lock) {
+    return lock.journal == nullptr ? nullptr : lock.journal->operation.get();
+  }
+  bool Expired(const OperationRecord& record) const { return record.expires_ns <= core_->now_ns; }
+  // True if somebody waits for its outcome or for an attempt, or is about to be told.
+  static bool Awaited(const Lock& lock) {
+    return lock.queue.first != nullptr || lock.journal->observers.first != nullptr ||
+           lock.pending != 0 || lock.journal->untold != 0;
+  }
+  // What events call it.
+  static absl::string_view ShownName(const Lock& lock);
+  // False, with the refusal in `reply`, if the names are none.
+  bool CheckKey(const Session& session, absl::string_view scope, absl::string_view key,
+                Reply& reply) const;
+  bool HasRoomToBegin(const Begin& begin, const Lock* lock, Reply& reply) const;
+  // The operation, unless it has expired, in which case it is gone. Null if there is none.
+  Lock* FindOperation(const std::string& name);
+  Lock* FindAttempt(const Session& session, const std::string& name, Revision token, Reply& reply);
+  void StartAttempt(Lock& lock, std::int64_t attempt_ns);
+  void SetDeadline(Lock& lock, std::int64_t attempt_ns);
+  void ClearDeadline(Lock& lock);
+  // The attempt is over, or will be taken over at once.
+  void EndAttempt(Lock& lock);
+  void SetExpiry(Lock& lock);
+  void ClearExpiry(Lock& lock);
+  void TellStarted(Lock& lock);
+  void TellEnded(Wait* wait);
+  void EndDueWait(Wait* wait);
+  void RemoveOperation(Lock& lock);
+  void RunAttemptTimer(Lock& lock);
+  void RunExpiry(Lock& lock, std::uint64_t& steps);
+  AttemptInProgress DescribeAttempt(const Lock& lock) const;
+  OperationDone DescribeOutcome(const OperationRecord& record) const;
+  OperationDescription DescribeOperation(const Lock& lock, bool whole) const;
 
   // The changes later than `after`. True if there was another before these.
   static bool CopyChanges(const Journal& journal, Revision after, std::vector<Change>& changes);
@@ -231,10 +309,13 @@ class Locks {
   Sessions* sessions_;
   Table locks_;
   Timers<Wait> deadlines_;
+  Timers<Lock> attempts_;  // by their tokens
+  Timers<Lock> expiries_;
+  std::uint64_t operation_bytes_ = 0;  // of points and responses
   std::deque<Lock*> pending_;
   std::deque<Lock*> untold_;
   absl::btree_map<std::uint64_t, Lock*> idle_;
-  std::uint64_t counts_[2] = {0, 0};          // by kind: used ones
+  std::uint64_t counts_[3] = {0, 0, 0};       // by kind: used ones
   std::vector<std::unique_ptr<Lock>> spare_;  // a few, with the memory of their names
 };
 

@@ -36,6 +36,12 @@ struct Limits {
   std::uint64_t elections_max = 100'000;   // led or campaigned for
   std::uint64_t observers_per_name_max = 100'000;
   std::uint64_t changes_kept = 32;  // of each election, for observers
+  std::uint64_t keys_max = 1'000'000;
+  // Of all recovery points and responses together, past which no new key is begun. Those that were
+  // begun may still finish.
+  std::uint64_t key_bytes_max = 512 << 20;
+  std::uint64_t response_bytes_max = 64 << 10;
+  std::int64_t retention_max_ns = 30 * std::int64_t{86'400'000'000'000};
 
   friend bool operator==(const Limits&, const Limits&) = default;
 };
@@ -86,11 +92,13 @@ class Machine {
   std::uint64_t session_count() const;
   std::uint64_t lock_count() const;      // held or waited for
   std::uint64_t election_count() const;  // led or campaigned for
+  std::uint64_t key_count() const;       // of operations, in whatever state
   std::int64_t grants_from_ns() const;
   const Limits& limits() const;
 
-  // True while time matters: a session lives, a wait has a deadline, clean-up is unfinished, or a
-  // new cluster still holds grants back. The leader then appends an entry at least every heartbeat.
+  // True while time matters: a session lives, a wait has a deadline, an operation's record will
+  // expire, clean-up is unfinished, or a new cluster still holds grants back. The leader then
+  // appends an entry at least every heartbeat.
   bool HasDeadline() const;
 
   // True while hand-overs or clean-up are left over that another entry would go on with: some

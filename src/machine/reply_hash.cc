@@ -36,6 +36,23 @@ struct ResultHasher {
     hash.Add(held.holder.token);
     hash.AddSigned(held.held_back_ns);
   }
+  void operator()(const AttemptStarted& started) const {
+    hash.Add(started.token);
+    hash.Add(started.attempts);
+    hash.AddBytes(started.point);
+  }
+  void operator()(const AttemptInProgress& progress) const {
+    hash.Add(progress.holder.token);
+    hash.AddSigned(progress.ends_in_ns);
+    hash.Add(progress.ahead);
+    hash.AddSigned(progress.held_back_ns);
+  }
+  void operator()(const OperationDone& done) const {
+    hash.Add(done.failed);
+    hash.AddSigned(done.expires_in_ns);
+    hash.AddBytes(done.response);
+  }
+  void operator()(const AttemptExtended& extended) const { hash.AddSigned(extended.ends_in_ns); }
   void operator()(const Observed& observed) const {
     hash.Add(observed.holder.token);
     hash.Add(observed.gap);
@@ -63,6 +80,16 @@ struct BodyHasher {
     hash.Add(changed.gap);
     hash.AddBytes(changed.name);
     AddChange(changed.change, hash);
+  }
+  void operator()(const AttemptStartedEvent& started) const {
+    hash.Add(started.begin);
+    hash.Add(started.token);
+    hash.AddBytes(started.key);
+    hash.AddBytes(started.point);
+  }
+  void operator()(const OperationEndedEvent& ended) const {
+    hash.Add(ended.begin);
+    hash.AddBytes(ended.key);
   }
   void operator()(const SessionEndedEvent& ended) const {
     hash.Add(static_cast<std::uint64_t>(ended.reason));

@@ -70,6 +70,15 @@ Lock* Locks::Restore(std::unique_ptr<Lock> lock) {
   } else if (!idle_.emplace(restored->journal->idle, restored).second) {
     return nullptr;
   }
+  if (const OperationRecord* record = OperationOf(*restored)) {
+    operation_bytes_ += record->point.size() + record->response.size();
+    if (record->deadline_ns != kWaitForever) {
+      attempts_.Add(record->deadline_ns, restored->token, restored);
+    }
+    if (record->expires_ns != kWaitForever) {
+      expiries_.Add(record->expires_ns, record->expiry, restored);
+    }
+  }
   if (restored->journal != nullptr && restored->journal->untold != 0) untold_.push_back(restored);
   return restored;
 }

@@ -31,6 +31,21 @@ void Write(const SessionState& in, v1::SnapshotSession* out) {
   out->set_window_floor(in.window.floor());
 }
 
+void Write(const OperationRecord& in, v1::SnapshotOperation* out) {
+  out->set_fingerprint(in.fingerprint);
+  out->set_point(in.point);
+  out->set_response(in.response);
+  out->set_done(in.done);
+  out->set_failed(in.failed);
+  out->set_retention_ns(in.retention_ns);
+  out->set_attempt_ns(in.attempt_ns);
+  out->set_deadline_ns(in.deadline_ns);
+  out->set_overdue(in.overdue);
+  out->set_expires_ns(in.expires_ns);
+  out->set_expiry(in.expiry);
+  out->set_attempts(in.attempts);
+}
+
 void Write(const Lock& in, v1::SnapshotLock* out) {
   out->set_name(in.name);
   out->set_value(in.value);
@@ -48,6 +63,7 @@ void Write(const Lock& in, v1::SnapshotLock* out) {
   journal->set_dropped_through(in.journal->dropped_through);
   journal->set_idle(in.journal->idle);
   journal->set_untold(in.journal->untold);
+  if (in.journal->operation != nullptr) Write(*in.journal->operation, journal->mutable_operation());
 }
 
 void Write(const Wait& in, v1::SnapshotWait* out) {
@@ -62,6 +78,7 @@ void Write(const Wait& in, v1::SnapshotWait* out) {
   out->set_priority(in.priority);
   out->set_observes(in.observes);
   out->set_after(in.after);
+  out->set_attempt_ns(in.attempt_ns);
 }
 
 }  // namespace

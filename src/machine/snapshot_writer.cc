@@ -20,6 +20,7 @@ namespace {
 // Far above what any record takes: limits of values are far below. It bounds what a damaged length
 // can make the buffer hold.
 constexpr std::uint32_t kRecordBytesMax = 64 << 20;
+constexpr auto kKindMax = static_cast<std::uint32_t>(ObjectKind::kOperation);
 constexpr char kRecordTag = v1::Snapshot::kRecordsFieldNumber << 3 | 2;
 
 absl::Status Damaged(absl::string_view what) {
@@ -64,6 +65,7 @@ class SnapshotWriter::Impl {
   absl::Status TakeWindow(const v1::SnapshotWindow& in);
   absl::Status TakeEvent(const std::string& in);
   absl::Status TakeLock(v1::SnapshotLock* in);
+  absl::Status TakeJournal(const v1::SnapshotLock& in, Lock& lock);
   absl::Status TakeWait(v1::SnapshotWait* in);
   absl::Status TakeTrailer(const v1::SnapshotTrailer& in);
   absl::Status LinkEvents();
@@ -247,25 +249,50 @@ absl::Status SnapshotWriter::Impl::TakeLock(v1::SnapshotLock* in) {
   lock->acquire = in->acquire();
   lock->granted_ns = in->granted_ns();
   lock->pending = in->pending();
-  if (in->kind() > 1) return Damaged("something is neither a lock nor an election");
+  if (in->kind() > kKindMax) return Damaged("something is of no kind that can be held");
   lock->kind = static_cast<ObjectKind>(in->kind());
-  if (lock->kind == ObjectKind::kElection && !in->has_journal()) {
-    return Damaged("an election has no journal");
-  }
-  if (in->has_journal()) {
-    if (!Known(in->journal())) return UnknownField();
-    lock->journal = std::make_unique<Journal>();
-    lock->journal->dropped_through = in->journal().dropped_through();
-    lock->journal->idle = in->journal().idle();
-    lock->journal->untold = in->journal().untold();
-    for (const v1::Change& change : in->journal().changes()) {
-      if (!Known(change)) return UnknownField();
-      lock->journal->changes.push_back(ReadChange(change));
-    }
-  }
+  if (absl::Status status = TakeJournal(*in, *lock); !status.ok()) return status;
   Lock* const added = machine().locks.Restore(std::move(lock));
   if (added == nullptr) return Damaged("a lock is in it twice");
   if (in->holder() != 0) holders_.push_back({added, in->holder()});
+  return absl::OkStatus();
+}
+
+absl::Status SnapshotWriter::Impl::TakeJournal(const v1::SnapshotLock& in, Lock& lock) {
+  if (!in.has_journal()) {
+    if (lock.kind == ObjectKind::kLock) return absl::OkStatus();
+    return Damaged("an election or an operation has no journal");
+  }
+  const v1::SnapshotJournal& journal = in.journal();
+  if (!Known(journal)) return UnknownField();
+  lock.journal = std::make_unique<Journal>();
+  lock.journal->dropped_through = journal.dropped_through();
+  lock.journal->idle = journal.idle();
+  lock.journal->untold = journal.untold();
+  for (const v1::Change& change : journal.changes()) {
+    if (!Known(change)) return UnknownField();
+    lock.journal->changes.push_back(ReadChange(change));
+  }
+  if (journal.has_operation() != (lock.kind == ObjectKind::kOperation)) {
+    return Damaged("an operation has no record, or something else has one");
+  }
+  if (!journal.has_operation()) return absl::OkStatus();
+  const v1::SnapshotOperation& operation = journal.operation();
+  if (!Known(operation)) return UnknownField();
+  lock.journal->operation = std::make_unique<OperationRecord>();
+  OperationRecord& record = *lock.journal->operation;
+  record.fingerprint = operation.fingerprint();
+  record.point = operation.point();
+  record.response = operation.response();
+  record.done = operation.done();
+  record.failed = operation.failed();
+  record.retention_ns = operation.retention_ns();
+  record.attempt_ns = operation.attempt_ns();
+  record.deadline_ns = operation.deadline_ns();
+  record.overdue = operation.overdue();
+  record.expires_ns = operation.expires_ns();
+  record.expiry = operation.expiry();
+  record.attempts = operation.attempts();
   return absl::OkStatus();
 }
 
@@ -277,11 +304,13 @@ absl::Status SnapshotWriter::Impl::TakeWait(v1::SnapshotWait* in) {
   wait->queued_ns = in->queued_ns();
   wait->deadline_ns = in->deadline_ns();
   wait->value = std::move(*in->mutable_value());
-  if (in->priority() > kPriorityMax) return Damaged("a priority is out of range");
+  wait->attempt_ns = in->attempt_ns();
+  if (in->priority() > kPriorityMax || in->kind() > kKindMax)
+    return Damaged("a wait is out of range");
   wait->priority = static_cast<std::uint8_t>(in->priority());
   wait->observes = in->observes();
   wait->after = in->after();
-  waits_.push_back({std::move(wait), in->session(), static_cast<ObjectKind>(in->kind() & 1),
+  waits_.push_back({std::move(wait), in->session(), static_cast<ObjectKind>(in->kind()),
                     std::move(*in->mutable_lock())});
   return absl::OkStatus();
 }

@@ -34,6 +34,14 @@ std::vector<Command> AllCommands() {
       Resign{"e", 4},
       HandOver{"e", 5, 6, 7},
       Observe{ObjectKind::kElection, "e", 8},
+      Begin{"s", "k", "print", 3, 4, 5},
+      Checkpoint{"s", "k", 6, "point"},
+      Extend{"s", "k", 7, 8},
+      FinishAttempt{"s", "k", 9, Outcome::kAbandoned, "response"},
+      AwaitOperation{"s", "k", 10},
+      Forget{"s", "k"},
+      GetOperation{"s", "k"},
+      ListOperations{"s", "k", 11},
       GetElection{"e", 9},
       ListElections{"f", 10},
       GetLock{"a"},
@@ -96,6 +104,16 @@ std::vector<Reply> AllReplies() {
   const ElectionDescription election{"e", holder, 3, {{4, 5, "l", "v", 6, 7}}, {change}, true};
   add(election);
   add(ElectionList{{election}, true});
+  add(AttemptStarted{1, "point", 2});
+  add(AttemptInProgress{holder, 3, 4, 5});
+  add(OperationDone{true, "response", 6});
+  add(AttemptExtended{7});
+  add(AttemptFinished{});
+  add(OperationForgotten{});
+  const OperationDescription operation{"s", "k", OperationState::kFailed, holder, 1, 2, 3, 4, "f",
+                                       "p", "r"};
+  add(operation);
+  add(OperationList{{operation}, true});
   add(lock);
   add(LockList{{lock, lock}, true});
   add(SessionList{{{1, "l", 2, 3, 4, 5}}, true});
@@ -108,6 +126,8 @@ std::vector<SessionEvent> AllEvents() {
   return {{1, 2, LockGrantedEvent{3, "a", 4}},
           {5, 6, WaitEndedEvent{7, "b", WaitEnd::kDeadline}},
           {1, 2, ChangedEvent{3, "e", true, {4, ChangeKind::kValue, 5, 6, "l", "v"}}},
+          {1, 2, AttemptStartedEvent{3, "s", "k", 4, "point", 5}},
+          {1, 2, OperationEndedEvent{3, "s", "k"}},
           {8, 9, SessionEndedEvent{SessionEnd::kUnknown}}};
 }
 
@@ -157,6 +177,9 @@ TEST(CodecTest, RepliesComeBack) {
     if (const auto* list = std::get_if<ElectionList>(&reply.result)) {
       EXPECT_EQ(std::get<ElectionList>(back.result).elections, list->elections);
     }
+    if (const auto* list = std::get_if<OperationList>(&reply.result)) {
+      EXPECT_EQ(std::get<OperationList>(back.result).operations, list->operations);
+    }
     if (const auto* observed = std::get_if<Observed>(&reply.result)) {
       EXPECT_EQ(std::get<Observed>(back.result).changes, observed->changes);
     }
@@ -184,7 +207,7 @@ TEST(CodecTest, GenesisComesBack) {
   Genesis genesis;
   genesis.first_revision = 1ull << 50;
   genesis.grants_from_ns = 61;
-  genesis.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  genesis.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19};
   const absl::StatusOr<Genesis> back = DecodeGenesis(EncodeGenesis(genesis));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->limits, genesis.limits);

@@ -17,7 +17,8 @@ void Model::PassTime(std::int64_t now) {
   }
   std::sort(due.begin(), due.end());
   for (const auto& [when, id] : due) End(id, SessionEnd::kExpired);
-  EndWaits();
+  while (RunFirstTimer()) {
+  }
   if (now >= grants_from_) {
     for (const std::string& name : held_back_) Settle(name);
     held_back_.clear();
@@ -38,6 +39,18 @@ void Model::Happen(const std::string& name, ChangeKind kind, SessionId session) 
 void Model::TellObservers(std::uint64_t most) {
   while (!untold_.empty() && most > 0) {
     const std::string name = untold_.front();
+    if (const auto it = operations.find(name); it != operations.end()) {
+      Record& record = it->second;
+      for (std::list<Attempter>* all : {&record.queue, &record.awaiting}) {
+        for (; !all->empty(); all->pop_front()) {
+          if (most-- == 0) return;
+          const GrantId who = all->front().who;
+          told.push_back(absl::StrCat(who.first, ": outcome ", who.second, " ", name));
+        }
+      }
+      untold_.erase(untold_.begin());
+      continue;
+    }
     Lock& lock = locks[name];
     while (!lock.observers.empty() && lock.observers.front().seen < lock.changes.size()) {
       if (most-- == 0) return;
@@ -51,21 +64,54 @@ void Model::TellObservers(std::uint64_t most) {
   }
 }
 
-void Model::EndWaits() {
-  std::vector<std::pair<std::pair<std::int64_t, std::uint64_t>, std::string>> ended;
-  for (auto& [name, lock] : locks) {
-    for (auto it = lock.queue.begin(); it != lock.queue.end();) {
-      if (it->deadline > now_) {
-        ++it;
-        continue;
-      }
-      ended.push_back({{it->deadline, it->order},
-                       absl::StrCat(it->who.first, ": wait ", it->who.second, " over ", name)});
-      it = lock.queue.erase(it);
+bool Model::RunFirstTimer() {
+  struct First {
+    std::int64_t due;
+    std::uint64_t order = ~std::uint64_t{0};
+    std::string name = "";
+    int what = 0;  // 1: wait for a lock; 2, 3: for an operation; 4: attempt; 5: record
+    GrantId who = {};
+  } first{now_};
+  const auto offer = [&first](std::int64_t due, std::uint64_t order, const std::string& name,
+                              int what, GrantId who) {
+    if (std::pair(due, order) < std::pair(first.due, first.order)) {
+      first = {due, order, name, what, who};
     }
+  };
+  for (const auto& [name, lock] : locks) {
+    for (const Waiter& waiter : lock.queue)
+      offer(waiter.deadline, waiter.order, name, 1, waiter.who);
   }
-  std::sort(ended.begin(), ended.end());
-  for (auto& [when, text] : ended) told.push_back(text);
+  for (const auto& [key, record] : operations) {
+    for (const Attempter& a : record.queue) offer(a.deadline, a.order, key, 2, a.who);
+    for (const Attempter& a : record.awaiting) offer(a.deadline, a.order, key, 3, a.who);
+    offer(record.deadline, record.deadline_order, key, 4, {});
+    offer(record.expires, record.expiry_order, key, 5, {});
+  }
+  const auto is_first = [&first](const auto& waiter) { return waiter.who == first.who; };
+  switch (first.what) {
+    case 0:
+      return false;
+    case 1:
+      locks[first.name].queue.remove_if(is_first);
+      break;
+    case 2:
+      operations[first.name].queue.remove_if(is_first);
+      break;
+    case 3:
+      operations[first.name].awaiting.remove_if(is_first);
+      break;
+    case 4:
+      operations[first.name].deadline = kWaitForever;
+      operations[first.name].overdue = true;
+      SettleRecord(first.name);
+      return true;
+    default:
+      Expire(first.name);
+      return true;
+  }
+  told.push_back(absl::StrCat(first.who.first, ": wait ", first.who.second, " over ", first.name));
+  return true;
 }
 
 void Model::End(SessionId id, SessionEnd reason) {
@@ -76,6 +122,10 @@ void Model::End(SessionId id, SessionEnd reason) {
     lock.queue.remove_if([id](const Waiter& waiter) { return waiter.who.first == id; });
     lock.observers.remove_if([id](const Observer& observer) { return observer.who.first == id; });
   }
+  for (auto& [key, record] : operations) {
+    record.queue.remove_if([id](const Attempter& waiter) { return waiter.who.first == id; });
+    record.awaiting.remove_if([id](const Attempter& waiter) { return waiter.who.first == id; });
+  }
 }
 
 // Its locks go to whoever waits, in the order in which it had asked for them.
@@ -84,7 +134,14 @@ void Model::Estate(SessionId dead) {
   for (const auto& [name, lock] : locks) {
     if (lock.holder.first == dead) held[lock.holder.second] = name;
   }
+  for (const auto& [key, record] : operations) {
+    if (record.holder.first == dead) held[record.holder.second] = key;
+  }
   for (const auto& [acquire, name] : held) {
+    if (operations.count(name) != 0) {
+      SettleRecord(name);
+      continue;
+    }
     locks[name].holder = {};
     Happen(name, ChangeKind::kLost, dead);
     Settle(name);
@@ -92,6 +149,7 @@ void Model::Estate(SessionId dead) {
 }
 
 void Model::Settle(const std::string& name) {
+  if (operations.count(name) != 0) return SettleRecord(name);
   const auto it = locks.find(name);
   if (it == locks.end() || now_ < grants_from_) return;
   Lock& lock = it->second;
@@ -170,6 +228,7 @@ std::string Model::Once(Session& session, const Command& command) {
   if (sequence <= session.floor || session.acknowledged.count(sequence) != 0) return "forgotten";
   if (sequence > session.floor + window_) return "limit";
   const std::string reply = Execute(session, command);
+  if (reply.rfind("done", 0) == 0) return reply;  // to be asked for again
   session.replies[sequence] = reply;
   return reply;
 }
@@ -198,7 +257,10 @@ std::string Model::Execute(Session& session, const Command& command) {
   if (const auto* observe = std::get_if<Observe>(&command.operation)) {
     return Watch(command, *observe);
   }
-  return Cancel(session, command, std::get<CancelWait>(command.operation));
+  if (const auto* cancel = std::get_if<CancelWait>(&command.operation)) {
+    return Cancel(session, command, *cancel);
+  }
+  return Operate(command);
 }
 
 std::string Model::Acquire(const Command& command, const std::string& name, std::int64_t wait_ns,
@@ -289,11 +351,19 @@ std::string Model::Cancel(Session& session, const Command& command, const Cancel
   if (cancel.acquire == 0 || cancel.acquire == command.sequence) return "invalid";
   const GrantId who{command.session, cancel.acquire};
   const auto kept = session.replies.find(cancel.acquire);
-  if (kept != session.replies.end() && kept->second == "granted") return "granted";
+  if (kept != session.replies.end() &&
+      (kept->second == "granted" || kept->second.rfind("started", 0) == 0)) {
+    return kept->second;
+  }
   for (auto& [name, lock] : locks) {
     if (lock.holder == who) return "granted";
     lock.queue.remove_if([&](const Waiter& waiter) { return waiter.who == who; });
     lock.observers.remove_if([&](const Observer& observer) { return observer.who == who; });
+  }
+  for (auto& [key, record] : operations) {
+    if (record.holder == who) return absl::StrCat("started ", record.attempts, " ", record.point);
+    record.queue.remove_if([&](const Attempter& waiter) { return waiter.who == who; });
+    record.awaiting.remove_if([&](const Attempter& waiter) { return waiter.who == who; });
   }
   Tidy();
   const bool forgotten =
@@ -302,7 +372,8 @@ std::string Model::Cancel(Session& session, const Command& command, const Cancel
   if (kept == session.replies.end()) {
     if (cancel.acquire > session.floor + window_) return "limit";
     session.replies[cancel.acquire] = "cancelled";
-  } else if (kept->second.rfind("queued", 0) == 0 || kept->second == "observing") {
+  } else if (kept->second.rfind("queued", 0) == 0 || kept->second == "observing" ||
+             kept->second.rfind("progress", 0) == 0) {
     kept->second = "cancelled";
   }
   return "cancelled";
@@ -331,6 +402,10 @@ std::string Model::Show(const Reply& reply) {
       return "version";
     case ReplyCode::kAbsent:
       return "absent";
+    case ReplyCode::kMismatch:
+      return "mismatch";
+    case ReplyCode::kConflict:
+      return "conflict";
   }
   if (const auto* opened = std::get_if<SessionOpened>(&reply.result)) {
     return absl::StrCat("opened ", opened->session);
@@ -355,6 +430,21 @@ std::string Model::Show(const Reply& reply) {
   if (const auto* observed = std::get_if<Observed>(&reply.result)) {
     return absl::StrCat("observed ", observed->changes.size(), " ", observed->gap);
   }
+  if (const auto* started = std::get_if<AttemptStarted>(&reply.result)) {
+    return absl::StrCat("started ", started->attempts, " ", started->point);
+  }
+  if (const auto* progress = std::get_if<AttemptInProgress>(&reply.result)) {
+    return absl::StrCat("progress ", progress->holder.session, " ", progress->ends_in_ns, " ",
+                        progress->ahead, " ", progress->held_back_ns);
+  }
+  if (const auto* done = std::get_if<OperationDone>(&reply.result)) {
+    return absl::StrCat("done ", done->failed, " ", done->response, " ", done->expires_in_ns);
+  }
+  if (const auto* extended = std::get_if<AttemptExtended>(&reply.result)) {
+    return absl::StrCat("extended ", extended->ends_in_ns);
+  }
+  if (std::holds_alternative<AttemptFinished>(reply.result)) return "finished";
+  if (std::holds_alternative<OperationForgotten>(reply.result)) return "removed";
   return "something else";
 }
 
@@ -364,6 +454,13 @@ std::string Model::Show(const SessionEvent& event) {
   }
   if (const auto* ended = std::get_if<WaitEndedEvent>(&event.body)) {
     return absl::StrCat(event.session, ": wait ", ended->acquire, " over ", ended->name);
+  }
+  if (const auto* started = std::get_if<AttemptStartedEvent>(&event.body)) {
+    return absl::StrCat(event.session, ": started ", started->begin, " ", started->key, " ",
+                        started->attempts, " ", started->point);
+  }
+  if (const auto* ended = std::get_if<OperationEndedEvent>(&event.body)) {
+    return absl::StrCat(event.session, ": outcome ", ended->begin, " ", ended->key);
   }
   if (const auto* changed = std::get_if<ChangedEvent>(&event.body)) {
     return absl::StrCat(event.session, ": changed ", changed->observe, " ", changed->name, " ",

@@ -42,6 +42,22 @@ class Model {
     std::vector<Happened> changes;
     std::list<Observer> observers;
   };
+  struct Attempter {
+    GrantId who;
+    std::int64_t deadline;
+    std::uint64_t order;
+    std::int64_t attempt;
+  };
+  struct Record {
+    std::string fingerprint, point, response;
+    bool done = false, failed = false, overdue = false;
+    GrantId holder;
+    std::uint64_t attempts = 0;
+    std::int64_t retention = 0;
+    std::int64_t attempt = kWaitForever, deadline = kWaitForever, expires = kWaitForever;
+    std::uint64_t deadline_order = 0, expiry_order = 0;
+    std::list<Attempter> queue, awaiting;
+  };
   struct Session {
     InstanceKey key;
     std::int64_t ttl = 0;
@@ -68,13 +84,15 @@ class Model {
   std::vector<std::string> told;
   // Held or waited for, and elections. Names of the two must differ: the model has one table.
   std::map<std::string, Lock> locks;
+  std::map<std::string, Record> operations;  // by key; the model has one scope
   std::map<SessionId, Session> sessions;
   std::map<Revision, GrantId> grants;
 
  private:
   void End(SessionId id, SessionEnd reason);
   void Estate(SessionId dead);
-  void EndWaits();
+  // The timer that is due first, if one is due, and what it does.
+  bool RunFirstTimer();
   void Settle(const std::string& name);
   void Tidy();
   void Happen(const std::string& name, ChangeKind kind, SessionId session);
@@ -91,6 +109,18 @@ class Model {
                       bool election);
   std::string Choose(const Command& command, const HandOver& hand_over);
   std::string Watch(const Command& command, const Observe& observe);
+  std::string Operate(const Command& command);
+  std::string Ask(const Command& command, const Begin& begin);
+  std::string Finish(const Command& command, const FinishAttempt& finish);
+  std::string Remove(const std::string& key);
+  Record* Attempted(const Command& command, const std::string& key, Revision token);
+  void Start(Record& record, GrantId who, std::int64_t attempt);
+  void Vacate(Record& record);
+  void SettleRecord(const std::string& key);
+  bool Awaited(const std::string& key);
+  std::string Progress(const Record* record) const;
+  std::string Outcome(const Record& record) const;
+  void Expire(const std::string& key);
   std::string Cancel(Session& session, const Command& command, const CancelWait& cancel);
 
   std::int64_t now_ = 0;

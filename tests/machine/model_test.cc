@@ -61,6 +61,24 @@ class ModelTest : public ::testing::TestWithParam<int> {
     EXPECT_EQ(it, model.locks.end());
   }
 
+  static void ExpectSameOperations(const Machine& machine, const Model& model) {
+    ASSERT_EQ(machine.key_count(), model.operations.size());
+    for (const auto& [key, record] : model.operations) {
+      const auto seen = std::get<OperationDescription>(machine.Query(GetOperation{"", key}).result);
+      ASSERT_EQ(seen.holder.session, record.holder.first);
+      ASSERT_EQ(seen.attempts, record.attempts);
+      ASSERT_EQ(seen.waiting, record.queue.size() + record.awaiting.size());
+      ASSERT_EQ(seen.fingerprint, record.fingerprint);
+      ASSERT_EQ(seen.point, record.point);
+      ASSERT_EQ(seen.response, record.response);
+      const bool running = record.holder.first != 0 && !record.overdue;
+      ASSERT_EQ(seen.state, record.failed ? OperationState::kFailed
+                            : record.done ? OperationState::kDone
+                            : running     ? OperationState::kInProgress
+                                          : OperationState::kClaimable);
+    }
+  }
+
   // And tells the model the revisions of its changes.
   static void ExpectSameElections(const Machine& machine, Model& model) {
     for (auto& [name, election] : model.locks) {
@@ -96,6 +114,7 @@ class ModelTest : public ::testing::TestWithParam<int> {
       ExpectSameElections(machine, model);
     }
     ExpectSameLocks(machine, model);
+    ExpectSameOperations(machine, model);
   }
 
   void Compare(const Applied& applied, const std::vector<Command>& commands, std::int64_t stamp,
@@ -113,13 +132,12 @@ class ModelTest : public ::testing::TestWithParam<int> {
           << command.operation.index();
       ++shown_[expected.substr(0, expected.find(' '))];
       if (opened != nullptr) workload.Opened(command, id);
-      if (const auto* granted = std::get_if<LockGranted>(&reply.result)) {
+      const Revision token = Workload::TokenOf(reply);
+      // A cancel, or a kept reply that another command's retry meets, tells of a known grant.
+      if (token != 0 && model.grants.count(token) == 0) {
         const std::string* name = Workload::NameOf(command);
-        // A cancel, or a kept reply that another command's retry meets, tells of a known grant.
-        if (model.grants.count(granted->token) == 0) {
-          ASSERT_NE(name, nullptr);
-          Grant(model, workload, granted->token, {command.session, command.sequence}, *name);
-        }
+        ASSERT_NE(name, nullptr);
+        Grant(model, workload, token, {command.session, command.sequence}, *name);
       }
     }
     std::vector<std::string> told;
@@ -128,8 +146,9 @@ class ModelTest : public ::testing::TestWithParam<int> {
       EXPECT_GT(event.revision, last);
       last = event.revision;
       told.push_back(Model::Show(event));
-      if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
-        Grant(model, workload, granted->token, {event.session, granted->acquire}, granted->name);
+      const Workload::Given given = Workload::TokenOf(event);
+      if (given.token != 0) {
+        Grant(model, workload, given.token, {event.session, given.asked}, given.name);
       }
     }
     ASSERT_EQ(told, model.told);
@@ -153,9 +172,11 @@ TEST_P(ModelTest, AgreesWithTheNaiveModel) {
     if (HasFatalFailure() || HasNonfatalFailure())
       FAIL() << "seed " << GetParam() << " entry " << i;
   }
-  for (const char* word : {"granted", "queued", "held", "released", "cancelled", "ended", "renewed",
-                           "closed", "forgotten", "limit", "not", "wrong", "invalid", "opened",
-                           "proclaimed", "observed", "observing", "absent"}) {
+  for (const char* word :
+       {"granted",    "queued",    "held",      "released", "cancelled", "ended",    "renewed",
+        "closed",     "forgotten", "limit",     "not",      "wrong",     "invalid",  "opened",
+        "proclaimed", "observed",  "observing", "absent",   "started",   "progress", "done",
+        "extended",   "finished",  "removed",   "conflict", "mismatch"}) {
     EXPECT_GT(shown_[word], 0) << "the workload never came to: " << word;
   }
   EXPECT_GT(granted_, 250u);
@@ -163,7 +184,10 @@ TEST_P(ModelTest, AgreesWithTheNaiveModel) {
   entry.commands.clear();
   entry.stamp += 100'000 * kMillisecond;
   Step(machine, model, workload, entry);
+  entry.stamp += 100'000 * kMillisecond;
+  Step(machine, model, workload, entry);
   EXPECT_EQ(machine.session_count(), 0u);
+  EXPECT_EQ(machine.key_count(), 0u);
   EXPECT_EQ(machine.lock_count(), 0u);
   EXPECT_FALSE(machine.HasDeadline());
 }
@@ -187,6 +211,10 @@ TEST_P(ModelTest, KeepsItsPromisesOnATightBudget) {
   for (const Entry& entry : log) machine.Apply(entry.stamp, entry.commands);
   // Left alone, it comes to rest with nothing held and nobody waiting.
   std::int64_t stamp = log.back().stamp + 100'000 * kMillisecond;
+  machine.Apply(stamp, {});
+  for (int i = 0; i < 10'000 && machine.HasBacklog(); ++i) machine.Apply(stamp, {});
+  // What the attempts of the dead have left expires in its turn.
+  stamp += 100'000 * kMillisecond;
   machine.Apply(stamp, {});
   for (int i = 0; i < 10'000 && machine.HasBacklog(); ++i) machine.Apply(stamp, {});
   EXPECT_FALSE(machine.HasBacklog());

@@ -37,11 +37,32 @@ class Workload {
     for (const Command& command : entry.commands) sent_.push_back(command);
     return entry;
   }
-  // What an AcquireLock or a Campaign asks for; null for anything else.
+  // What an AcquireLock, a Campaign or a Begin asks for; null for anything else.
   static const std::string* NameOf(const Command& command) {
     if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) return &acquire->name;
     if (const auto* campaign = std::get_if<Campaign>(&command.operation)) return &campaign->name;
+    if (const auto* begin = std::get_if<Begin>(&command.operation)) return &begin->key;
     return nullptr;
+  }
+  // The token that a reply or an event gives; 0 if it gives none.
+  static Revision TokenOf(const Reply& reply) {
+    if (const auto* granted = std::get_if<LockGranted>(&reply.result)) return granted->token;
+    if (const auto* started = std::get_if<AttemptStarted>(&reply.result)) return started->token;
+    return 0;
+  }
+  struct Given {
+    Revision token = 0;
+    Sequence asked = 0;
+    std::string name;
+  };
+  static Given TokenOf(const SessionEvent& event) {
+    if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
+      return {granted->token, granted->acquire, granted->name};
+    }
+    if (const auto* started = std::get_if<AttemptStartedEvent>(&event.body)) {
+      return {started->token, started->begin, started->key};
+    }
+    return {};
   }
   void Opened(const Command& command, SessionId id) {
     for (const Client& client : clients_) {
@@ -106,13 +127,22 @@ class Workload {
   Operation DrawOperation(const Client& client, Sequence sequence) {
     const std::string name = absl::StrCat("lock", Below(4));
     const std::uint64_t what = Below(100);
-    if (what < 32) return AcquireLock{name, DrawWait(), "v"};
-    if (what < 44) {
+    if (what < 26) return AcquireLock{name, DrawWait(), "v"};
+    if (what < 37) {
       const Sequence around = sequence + 3;
       return CancelWait{around - std::min<Sequence>(around, Below(12))};
     }
     const std::string election = absl::StrCat("vote", Below(2));
-    if (what < 56) {
+    const std::string key = absl::StrCat("op", Below(3));
+    if (what < 46) {
+      Begin begin{"", key, Chance(95) ? "f" : "g", kWaitForever, 0, DrawWait()};
+      if (Chance(60)) begin.deadline_ns = static_cast<std::int64_t>(1 + Below(3000)) * kMillisecond;
+      begin.retention_ns = static_cast<std::int64_t>(1 + Below(4000)) * kMillisecond;
+      return begin;
+    }
+    if (what < 48) return AwaitOperation{"", key, DrawWait()};
+    if (what < 49) return Forget{"", key};
+    if (what < 57) {
       return Campaign{election, DrawWait(), "v", static_cast<std::uint32_t>(Below(3))};
     }
     if (what < 64) return Observe{ObjectKind::kElection, election, DrawAfter()};
@@ -124,6 +154,7 @@ class Workload {
       if (it->second.first == client.id || Chance(5)) --n;
     }
     const std::string held = names_.count(it->first) ? names_.at(it->first) : name;
+    if (held[0] == 'o' && !Chance(2)) return DrawAttempts(held, it->first);
     if ((held[0] == 'v') != Chance(2)) return DrawLeaders(held, it->first);
     return ReleaseLock{held, it->first};
   }
@@ -139,6 +170,15 @@ class Workload {
     auto it = grants_->end();
     for (std::uint64_t n = 1 + Below(9); n > 0 && it != grants_->begin(); --n) --it;
     return it->first;
+  }
+  Operation DrawAttempts(const std::string& key, Revision token) {
+    const std::uint64_t what = Below(10);
+    if (what < 3) return Checkpoint{"", key, token, absl::StrCat("p", Below(9))};
+    if (what < 4) {
+      const auto deadline = static_cast<std::int64_t>(1 + Below(3000)) * kMillisecond;
+      return Extend{"", key, token, Chance(20) ? kWaitForever : deadline};
+    }
+    return FinishAttempt{"", key, token, static_cast<Outcome>(Below(3)), absl::StrCat("r", token)};
   }
   Operation DrawLeaders(const std::string& name, Revision term) {
     if (Chance(30)) return Proclaim{name, term, absl::StrCat("v", Below(9))};
@@ -187,16 +227,16 @@ inline std::vector<Entry> RandomLog(int seed, const Genesis& genesis, int entrie
       if (const auto* opened = std::get_if<SessionOpened>(&reply.result)) {
         workload.Opened(command, opened->session);
       }
-      if (const auto* granted = std::get_if<LockGranted>(&reply.result)) {
-        grants[granted->token] = {command.session, command.sequence};
+      if (const Revision token = Workload::TokenOf(reply); token != 0) {
+        grants[token] = {command.session, command.sequence};
         const std::string* name = Workload::NameOf(command);
-        if (name != nullptr) workload.names_[granted->token] = *name;
+        if (name != nullptr) workload.names_[token] = *name;
       }
     }
     for (const SessionEvent& event : applied->back().events) {
-      if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
-        grants[granted->token] = {event.session, granted->acquire};
-        workload.names_[granted->token] = granted->name;
+      if (const Workload::Given given = Workload::TokenOf(event); given.token != 0) {
+        grants[given.token] = {event.session, given.asked};
+        workload.names_[given.token] = given.name;
       }
     }
   }
