@@ -40,13 +40,37 @@ struct CloseSession {};
 
 inline constexpr std::int64_t kWaitForever = std::numeric_limits<std::int64_t>::max();
 
-// Takes an exclusive lock, or queues for it. Answered at once: LockGranted, LockQueued or LockHeld.
-// A queued wait ends with exactly one event, LockGrantedEvent or WaitEndedEvent, unless a
-// CancelWait or the session's end comes first.
+enum class LockMode : std::uint8_t {
+  kExclusive = 0,
+  kShared = 1,   // together with others that share it
+  kPermits = 2,  // `permits` of the semaphore's `total`
+};
+
+// Takes a lock or permits of a semaphore, or queues for them. Answered at once: LockGranted,
+// LockQueued or LockHeld. A queued wait ends with exactly one event, LockGrantedEvent or
+// WaitEndedEvent, unless a CancelWait or the session's end comes first. First come, first served,
+// whatever the modes: nobody passes one who waits, so no stream of readers starves a writer.
+//
+// Refused with kConflict: another total than the semaphore has, which is fixed while anyone holds
+// or waits for it; permits of what is a lock, and the reverse; the exclusive lock, for a session
+// and owner that share it: they would wait for themselves.
 struct AcquireLock {
   std::string name;
   std::int64_t wait_ns = 0;  // 0: try; kWaitForever: no deadline
   std::string value;         // shown to whoever inspects the lock
+  LockMode mode = LockMode::kExclusive;
+  std::uint64_t permits = 0;  // of kPermits only: from 1 to `total`
+  std::uint64_t total = 0;
+  // How long nobody gets the lock after its holder's session expired, or the lock was broken: time
+  // for what the holder had begun to come to its end. Of kExclusive only.
+  std::int64_t delay_ns = 0;
+  std::string owner;  // tells apart who uses the lock within the session; may be empty
+};
+// Turns an exclusive hold into a shared one, with the same token: LockGranted. Those who wait to
+// share, up to the next that does not, get it too.
+struct Downgrade {
+  std::string name;
+  Revision token = 0;
 };
 // Ends the wait of this session's AcquireLock, Campaign, Observe, Begin or AwaitOperation with that
 // sequence: WaitCancelled, or LockGranted or AttemptStarted if the grant came first, or, if the
@@ -180,6 +204,19 @@ struct Forget {
   std::string key;
 };
 
+// ---- For administrators
+
+// Takes a lock, permits, a term or an attempt from whoever has it with that token: LockBroken;
+// kAbsent if nobody has. The loser is told by a LockLostEvent. The break stands in the journal of
+// what was broken, with the breaker's label and the reason: see Observe and GetElection.
+struct BreakLock {
+  ObjectKind kind = ObjectKind::kLock;
+  std::string scope;  // of operations only
+  std::string name;
+  Revision token = 0;
+  std::string reason;
+};
+
 // Reads: never in the log, answered by the machine as it stands after ReadIndex.
 struct GetLock {
   std::string name;
@@ -215,8 +252,8 @@ struct GetStatus {};
 using Operation =
     std::variant<OpenSession, RenewSession, CloseSession, AcquireLock, CancelWait, ReleaseLock,
                  Campaign, Proclaim, Resign, HandOver, Observe, Begin, Checkpoint, Extend,
-                 FinishAttempt, AwaitOperation, Forget, GetLock, ListLocks, GetElection,
-                 ListElections, GetOperation, ListOperations, ListSessions, GetStatus>;
+                 FinishAttempt, AwaitOperation, Forget, Downgrade, BreakLock, GetLock, ListLocks,
+                 GetElection, ListElections, GetOperation, ListOperations, ListSessions, GetStatus>;
 
 struct Command {
   std::uint32_t machine_version = kMachineVersion;
@@ -249,6 +286,8 @@ inline bool IsWrite(const Operation& operation) {
 inline bool IsReserved(const Operation& operation) {
   return std::holds_alternative<RenewSession>(operation) ||
          std::holds_alternative<ReleaseLock>(operation) ||
+         std::holds_alternative<Downgrade>(operation) ||
+         std::holds_alternative<BreakLock>(operation) ||
          std::holds_alternative<Resign>(operation) || std::holds_alternative<HandOver>(operation) ||
          std::holds_alternative<Checkpoint>(operation) ||
          std::holds_alternative<Extend>(operation) ||
@@ -282,6 +321,12 @@ struct SessionRenewed {
 struct SessionClosed {};
 struct LockGranted {
   Revision token = 0;
+  // What a gate compares, if that is not the token: all who share a lock have the token of the
+  // first of them, so that the gate refuses none of them.
+  Revision fence = 0;
+  // Of a semaphore's holders, each has a seat of its own below `total`; gates are one for each
+  // seat.
+  std::uint64_t seat = 0;
 };
 struct LockQueued {
   std::uint64_t ahead = 0;  // waiters before this one
@@ -305,6 +350,7 @@ enum class ChangeKind : std::uint8_t {
   kReleased = 2,    // given back, or resigned
   kHandedOver = 3,  // resigned in favour of a candidate
   kLost = 4,        // the session had ended
+  kBroken = 5,      // by an administrator; `value` says by whom and why
 };
 // One thing that happened to a lock or an election.
 struct Change {
@@ -312,8 +358,9 @@ struct Change {
   ChangeKind kind = ChangeKind::kGranted;
   Revision token = 0;  // of the grant that began, changed or ended
   SessionId session = 0;
-  std::string label;  // the session's
-  std::string value;  // the holder's; of the last three kinds: none
+  std::string label;       // the session's
+  std::string value;       // the holder's, while it holds
+  std::int64_t at_ns = 0;  // cluster time
 
   friend bool operator==(const Change&, const Change&) = default;
 };
@@ -346,6 +393,7 @@ struct AttemptExtended {
 };
 struct AttemptFinished {};
 struct OperationForgotten {};
+struct LockBroken {};
 
 struct LockWaiter {
   SessionId session = 0;
@@ -359,6 +407,11 @@ struct LockDescription {
   LockHolder holder;  // session 0: free
   std::uint64_t waiting = 0;
   std::vector<LockWaiter> waiters;  // the first 100, in their order; only from GetLock
+  // Who share it, or have permits; then `holder` is the first of them.
+  std::uint64_t shares = 0;
+  std::vector<LockHolder> sharers;  // the first 100, by their tokens; only from GetLock
+  std::uint64_t permits = 0;        // taken, of
+  std::uint64_t total = 0;          // these; 0: it is no semaphore
 
   friend bool operator==(const LockDescription&, const LockDescription&) = default;
 };
@@ -476,8 +529,8 @@ struct Reply {
   std::variant<std::monostate, SessionOpened, SessionRenewed, SessionClosed, LockGranted,
                LockQueued, LockHeld, LockReleased, WaitCancelled, Proclaimed, Observing, Observed,
                AttemptStarted, AttemptInProgress, OperationDone, AttemptExtended, AttemptFinished,
-               OperationForgotten, OperationDescription, OperationList, LockDescription, LockList,
-               ElectionDescription, ElectionList, SessionList, ClusterStatus>
+               OperationForgotten, LockBroken, OperationDescription, OperationList, LockDescription,
+               LockList, ElectionDescription, ElectionList, SessionList, ClusterStatus>
       result;
 };
 
@@ -487,6 +540,14 @@ struct Reply {
 // Of an AcquireLock or a Campaign.
 struct LockGrantedEvent {
   Sequence acquire = 0;
+  std::string name;
+  Revision token = 0;
+  Revision fence = 0;  // as in LockGranted
+  std::uint64_t seat = 0;
+};
+// An administrator took what was granted. Told once, and only to who had it.
+struct LockLostEvent {
+  Sequence acquire = 0;  // that of the AcquireLock, Campaign or Begin
   std::string name;
   Revision token = 0;
 };
@@ -532,7 +593,7 @@ struct SessionEvent {
   SessionId session = 0;
   Revision revision = 0;  // strictly rising within a session
   std::variant<LockGrantedEvent, WaitEndedEvent, ChangedEvent, AttemptStartedEvent,
-               OperationEndedEvent, SessionEndedEvent>
+               OperationEndedEvent, LockLostEvent, SessionEndedEvent>
       body;
 };
 

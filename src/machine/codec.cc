@@ -42,6 +42,11 @@ struct OperationWriter {
     acquire->set_name(in.name);
     acquire->set_wait_ns(in.wait_ns);
     acquire->set_value(in.value);
+    acquire->set_mode(static_cast<std::uint32_t>(in.mode));
+    acquire->set_permits(in.permits);
+    acquire->set_total(in.total);
+    acquire->set_delay_ns(in.delay_ns);
+    acquire->set_owner(in.owner);
   }
   void operator()(const CancelWait& in) const {
     out.mutable_cancel_wait()->set_acquire(in.acquire);
@@ -49,6 +54,18 @@ struct OperationWriter {
   void operator()(const ReleaseLock& in) const {
     out.mutable_release_lock()->set_name(in.name);
     out.mutable_release_lock()->set_token(in.token);
+  }
+  void operator()(const Downgrade& in) const {
+    out.mutable_downgrade()->set_name(in.name);
+    out.mutable_downgrade()->set_token(in.token);
+  }
+  void operator()(const BreakLock& in) const {
+    v1::BreakLock* broken = out.mutable_break_lock();
+    broken->set_kind(static_cast<std::uint32_t>(in.kind));
+    broken->set_scope(in.scope);
+    broken->set_name(in.name);
+    broken->set_token(in.token);
+    broken->set_reason(in.reason);
   }
   void operator()(const Campaign& in) const {
     v1::Campaign* campaign = out.mutable_campaign();
@@ -159,7 +176,19 @@ OpenSession Read(v1::OpenSession* in) { return {in->ttl_ns(), std::move(*in->mut
 RenewSession Read(v1::RenewSession* in) { return {in->attempt()}; }
 CloseSession Read(v1::CloseSession*) { return {}; }
 AcquireLock Read(v1::AcquireLock* in) {
-  return {std::move(*in->mutable_name()), in->wait_ns(), std::move(*in->mutable_value())};
+  return {std::move(*in->mutable_name()),
+          in->wait_ns(),
+          std::move(*in->mutable_value()),
+          static_cast<LockMode>(in->mode()),
+          in->permits(),
+          in->total(),
+          in->delay_ns(),
+          std::move(*in->mutable_owner())};
+}
+Downgrade Read(v1::Downgrade* in) { return {std::move(*in->mutable_name()), in->token()}; }
+BreakLock Read(v1::BreakLock* in) {
+  return {static_cast<ObjectKind>(in->kind()), std::move(*in->mutable_scope()),
+          std::move(*in->mutable_name()), in->token(), std::move(*in->mutable_reason())};
 }
 CancelWait Read(v1::CancelWait* in) { return {in->acquire()}; }
 ReleaseLock Read(v1::ReleaseLock* in) { return {std::move(*in->mutable_name()), in->token()}; }
@@ -239,7 +268,11 @@ bool ReadOperation(v1::Command& in, Operation& out) {
     case v1::Command::kCloseSession:
       return ReadInto(in.mutable_close_session(), out);
     case v1::Command::kAcquireLock:
-      return ReadInto(in.mutable_acquire_lock(), out);
+      return in.acquire_lock().mode() <= 2 && ReadInto(in.mutable_acquire_lock(), out);
+    case v1::Command::kDowngrade:
+      return ReadInto(in.mutable_downgrade(), out);
+    case v1::Command::kBreakLock:
+      return in.break_lock().kind() <= 2 && ReadInto(in.mutable_break_lock(), out);
     case v1::Command::kCancelWait:
       return ReadInto(in.mutable_cancel_wait(), out);
     case v1::Command::kReleaseLock:

@@ -33,6 +33,10 @@ void Write(const LockDescription& in, v1::LockDescription* out) {
     added->set_label(waiter.label);
     added->set_waited_ns(waiter.waited_ns);
   }
+  out->set_shares(in.shares);
+  for (const LockHolder& sharer : in.sharers) Write(sharer, out->add_sharers());
+  out->set_permits(in.permits);
+  out->set_total(in.total);
 }
 
 void Write(const ElectionDescription& in, v1::ElectionDescription* out) {
@@ -119,7 +123,13 @@ struct ResultWriter {
     out.mutable_session_renewed()->set_ttl_ns(in.ttl_ns);
   }
   void operator()(const SessionClosed&) const { out.mutable_session_closed(); }
-  void operator()(const LockGranted& in) const { out.mutable_lock_granted()->set_token(in.token); }
+  void operator()(const LockGranted& in) const {
+    v1::LockGranted* granted = out.mutable_lock_granted();
+    granted->set_token(in.token);
+    granted->set_fence(in.fence);
+    granted->set_seat(in.seat);
+  }
+  void operator()(const LockBroken&) const { out.mutable_lock_broken(); }
   void operator()(const LockQueued& in) const {
     v1::LockQueued* queued = out.mutable_lock_queued();
     queued->set_ahead(in.ahead);
@@ -204,12 +214,20 @@ struct BodyWriter {
     granted->set_acquire(in.acquire);
     granted->set_name(in.name);
     granted->set_token(in.token);
+    granted->set_fence(in.fence);
+    granted->set_seat(in.seat);
   }
   void operator()(const WaitEndedEvent& in) const {
     v1::WaitEndedEvent* ended = out.mutable_wait_ended();
     ended->set_acquire(in.acquire);
     ended->set_name(in.name);
     ended->set_reason(static_cast<std::uint32_t>(in.reason));
+  }
+  void operator()(const LockLostEvent& in) const {
+    v1::LockLostEvent* lost = out.mutable_lock_lost();
+    lost->set_acquire(in.acquire);
+    lost->set_name(in.name);
+    lost->set_token(in.token);
   }
   void operator()(const ChangedEvent& in) const {
     v1::ChangedEvent* changed = out.mutable_changed();
@@ -246,7 +264,14 @@ LockHolder Read(const v1::LockHolder& in) {
 }
 
 LockDescription Read(const v1::LockDescription& in) {
-  LockDescription out{in.name(), Read(in.holder()), in.waiting(), {}};
+  LockDescription out;
+  out.name = in.name();
+  out.holder = Read(in.holder());
+  out.waiting = in.waiting();
+  out.shares = in.shares();
+  for (const v1::LockHolder& sharer : in.sharers()) out.sharers.push_back(Read(sharer));
+  out.permits = in.permits();
+  out.total = in.total();
   for (const v1::LockWaiter& waiter : in.waiters()) {
     out.waiters.push_back({waiter.session(), waiter.label(), waiter.waited_ns()});
   }
@@ -353,7 +378,8 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
       out.result = SessionClosed{};
       return true;
     case v1::Reply::kLockGranted:
-      out.result = LockGranted{in.lock_granted().token()};
+      out.result = LockGranted{in.lock_granted().token(), in.lock_granted().fence(),
+                               in.lock_granted().seat()};
       return true;
     case v1::Reply::kLockQueued:
       out.result = LockQueued{in.lock_queued().ahead(), Read(in.lock_queued().holder()),
@@ -368,6 +394,9 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
       return true;
     case v1::Reply::kWaitCancelled:
       out.result = WaitCancelled{};
+      return true;
+    case v1::Reply::kLockBroken:
+      out.result = LockBroken{};
       return true;
     case v1::Reply::kProclaimed:
       out.result = Proclaimed{};
@@ -443,11 +472,14 @@ void WriteChange(const Change& in, v1::Change* out) {
   out->set_session(in.session);
   out->set_label(in.label);
   out->set_value(in.value);
+  out->set_at_ns(in.at_ns);
 }
 
 Change ReadChange(const v1::Change& in) {
-  return {in.revision(), static_cast<ChangeKind>(in.kind()), in.token(), in.session(), in.label(),
-          in.value()};
+  return {in.revision(), static_cast<ChangeKind>(in.kind()),
+          in.token(),    in.session(),
+          in.label(),    in.value(),
+          in.at_ns()};
 }
 
 std::string EncodeReply(const Reply& reply) {
@@ -500,7 +532,12 @@ absl::StatusOr<SessionEvent> DecodeEvent(absl::string_view bytes) {
   switch (in.body_case()) {
     case v1::SessionEvent::kLockGranted:
       event.body = LockGrantedEvent{in.lock_granted().acquire(), in.lock_granted().name(),
-                                    in.lock_granted().token()};
+                                    in.lock_granted().token(), in.lock_granted().fence(),
+                                    in.lock_granted().seat()};
+      return event;
+    case v1::SessionEvent::kLockLost:
+      event.body =
+          LockLostEvent{in.lock_lost().acquire(), in.lock_lost().name(), in.lock_lost().token()};
       return event;
     case v1::SessionEvent::kWaitEnded:
       event.body = WaitEndedEvent{in.wait_ended().acquire(), in.wait_ended().name(),

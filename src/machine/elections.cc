@@ -9,10 +9,10 @@ void Locks::Run(Session& session, Sequence sequence, const Campaign& campaign, R
     return Refuse(reply, ReplyCode::kInvalid,
                   absl::StrCat("a priority of ", campaign.priority, " is above ", kPriorityMax));
   }
-  Acquire(
-      session, sequence,
-      {ObjectKind::kElection, campaign.name, campaign.wait_ns, campaign.value, campaign.priority},
-      reply);
+  Acquire(session, sequence,
+          {ObjectKind::kElection, campaign.name, campaign.wait_ns, campaign.value,
+           campaign.priority, nullptr},
+          reply);
 }
 
 void Locks::Run(Session& session, const Proclaim& proclaim, Reply& reply) {

@@ -19,23 +19,36 @@ void Locks::StartJournal(Lock& lock, Revision dropped_through) {
   lock.journal->dropped_through = dropped_through;
 }
 
-void Locks::Record(Lock& lock, Revision revision, ChangeKind kind) {
-  if (lock.journal == nullptr || lock.kind == ObjectKind::kOperation) return;
-  core_->Touch(lock);
-  Journal& journal = *lock.journal;
-  Change& change = journal.changes.emplace_back();
+void Locks::Record(Lock& lock, Revision revision, ChangeKind kind, absl::string_view by) {
+  if (lock.journal == nullptr) return;
+  Change change;
   change.revision = revision;
   change.kind = kind;
   change.token = lock.token;
   change.session = lock.holder->id;
   change.label = lock.holder->label;
-  if (kind == ChangeKind::kGranted || kind == ChangeKind::kValue) change.value = lock.value;
+  const bool holds = kind == ChangeKind::kGranted || kind == ChangeKind::kValue;
+  change.value = holds ? lock.value : std::string(by);
+  Record(lock, std::move(change));
+}
+
+void Locks::Record(Lock& lock, Change change) {
+  // Of operations, only what administrators did.
+  if (lock.journal == nullptr ||
+      (lock.kind == ObjectKind::kOperation && change.kind != ChangeKind::kBroken)) {
+    return;
+  }
+  core_->Touch(lock);
+  Journal& journal = *lock.journal;
+  change.at_ns = core_->now_ns;
+  core_->hash.Add(change.revision);
+  core_->hash.Add(static_cast<std::uint64_t>(change.kind));
+  journal.changes.push_back(std::move(change));
   while (journal.changes.size() > core_->limits.changes_kept) {
     journal.dropped_through = journal.changes.front().revision;
     journal.changes.pop_front();
   }
-  core_->hash.Add(revision);
-  core_->hash.Add(static_cast<std::uint64_t>(kind));
+  if (lock.kind == ObjectKind::kOperation) return;
   if (journal.observers.first != nullptr) PutOffTelling(lock);
 }
 

@@ -16,6 +16,10 @@ constexpr std::size_t kWaitersVisited = 1000;
 }  // namespace
 
 LockHolder Locks::DescribeHolder(const Lock& lock) const {
+  if (lock.shares != nullptr && !lock.shares->holders.empty()) {
+    const Wait& first = *lock.shares->holders.begin()->second;
+    return first.session->dead ? LockHolder{} : DescribeShare(first);
+  }
   // A dead holder holds nothing: the lock is anyone's.
   if (lock.holder == nullptr || lock.holder->dead) return {};
   return {lock.holder->id, lock.token, lock.holder->label, lock.value,
@@ -23,7 +27,20 @@ LockHolder Locks::DescribeHolder(const Lock& lock) const {
 }
 
 LockDescription Locks::Describe(const Lock& lock) const {
-  return {lock.name, DescribeHolder(lock), lock.queue.size, {}};
+  LockDescription description;
+  description.name = lock.name;
+  description.holder = DescribeHolder(lock);
+  description.waiting = lock.queue.size;
+  if (lock.shares == nullptr) return description;
+  description.shares = lock.shares->holders.size();
+  description.permits = lock.shares->taken;
+  description.total = lock.shares->total;
+  return description;
+}
+
+LockHolder Locks::DescribeShare(const Wait& share) const {
+  return {share.session->id, share.token, share.session->label, share.value,
+          core_->now_ns - share.granted_ns};
 }
 
 void Locks::Get(const GetLock& get, Reply& reply) const {
@@ -34,6 +51,12 @@ void Locks::Get(const GetLock& get, Reply& reply) const {
     return;
   }
   description = Describe(**it);
+  if (const Shares* shares = (*it)->shares.get()) {
+    for (const auto& [token, share] : shares->holders) {
+      if (description.sharers.size() == kWaitersShown) break;
+      if (!share->session->dead) description.sharers.push_back(DescribeShare(*share));
+    }
+  }
   std::size_t visited = 0;
   for (const Wait* wait = (*it)->queue.first; wait != nullptr; wait = wait->next) {
     if (++visited > kWaitersVisited || description.waiters.size() == kWaitersShown) break;

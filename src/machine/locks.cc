@@ -8,6 +8,9 @@
 namespace tenure::machine {
 Locks::~Locks() {
   for (const std::unique_ptr<Lock>& lock : locks_) {
+    if (lock->shares != nullptr) {
+      for (const auto& [token, share] : lock->shares->holders) delete share;
+    }
     for (Wait* wait = lock->queue.first; wait != nullptr;) delete std::exchange(wait, wait->next);
     if (lock->journal == nullptr) continue;
     Wait* wait = lock->journal->observers.first;
@@ -19,41 +22,58 @@ Locks::~Locks() {
 // ------------------------------------------------------------------------------------
 
 void Locks::Acquire(Session& session, Sequence sequence, const AcquireLock& acquire, Reply& reply) {
-  Acquire(session, sequence, {ObjectKind::kLock, acquire.name, acquire.wait_ns, acquire.value, 0},
-          reply);
+  if (!CheckMode(acquire, reply)) return;
+  Acquire(session, sequence,
+          {ObjectKind::kLock, acquire.name, acquire.wait_ns, acquire.value, 0, &acquire}, reply);
 }
 
 void Locks::Acquire(Session& session, Sequence sequence, const Request& request, Reply& reply) {
   if (!Check(session, request.name, request.value, reply)) return;
   if (request.wait_ns < 0) return Refuse(reply, ReplyCode::kInvalid, "a wait must not be negative");
+  const AcquireLock* const acquire = request.acquire;
+  const LockMode mode = acquire == nullptr ? LockMode::kExclusive : acquire->mode;
   const auto place = locks_.lower_bound(Key{request.kind, request.name});
   Lock* lock =
       place != locks_.end() && Is(**place, request.kind, request.name) ? place->get() : nullptr;
   std::uint64_t steps = kStepsPerCommand;
   if (lock != nullptr) Settle(*lock, steps);
-
-  const std::int64_t held_back_ns = core_->HeldBackNs();
-  const bool free = lock == nullptr || (lock->holder == nullptr && lock->queue.first == nullptr);
-  if (free && held_back_ns == 0) {
-    if (!HasRoom(lock, request.kind, reply)) return;
-    if (lock == nullptr) lock = Create(place, request.kind, request.name);
-    session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
-    Grant(*lock, session, sequence, request.value);
-    Record(*lock, lock->token, ChangeKind::kGranted);
-    reply.result = LockGranted{lock->token};
-    return;
+  if (lock != nullptr && acquire != nullptr && !CheckFits(session, *lock, *acquire, reply)) {
+    return RetireIfIdle(*lock);
   }
-  if (request.wait_ns == 0) {
+
+  const std::int64_t held_back_ns = HeldBackNs(lock);
+  const bool free =
+      lock == nullptr || (lock->queue.first == nullptr &&
+                          Free(*lock, mode, acquire == nullptr ? 0 : acquire->permits));
+  if (!(free && held_back_ns == 0) && request.wait_ns == 0) {
     LockHeld& held = reply.result.emplace<LockHeld>();
     held.held_back_ns = held_back_ns;
     if (lock == nullptr) return;
     held.holder = DescribeHolder(*lock);
     held.waiting = lock->queue.size;
-    RetireIfIdle(*lock);
+    return RetireIfIdle(*lock);
+  }
+  if (!HasRoom(lock, request.kind, reply)) return;
+  if (free && held_back_ns == 0) {
+    if (lock == nullptr) lock = Create(place, request.kind, request.name);
+    if (mode != LockMode::kExclusive) {
+      Wait* share = NewWait(*lock, session, sequence);
+      Fill(*share, request);
+      TakeShare(share);
+      reply.result = GrantOf(*lock, *share);
+      return;
+    }
+    session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
+    Grant(*lock, session, sequence, request.value);
+    if (acquire != nullptr && (acquire->delay_ns > 0 || !acquire->owner.empty())) {
+      SharesOf(*lock).delay_ns = acquire->delay_ns;
+      SharesOf(*lock).owner = acquire->owner;
+    }
+    Record(*lock, lock->token, ChangeKind::kGranted);
+    reply.result = LockGranted{lock->token};
     return;
   }
-  if (!HasRoom(lock, request.kind, reply) ||
-      !HasRoomToWait(session, lock == nullptr ? 0 : lock->queue.size,
+  if (!HasRoomToWait(session, lock == nullptr ? 0 : lock->queue.size,
                      core_->limits.waiters_per_lock_max, reply)) {
     return;
   }
@@ -65,6 +85,27 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
   Enqueue(*lock, session, sequence, request);
 }
 
+void Locks::Fill(Wait& wait, const Request& request) {
+  wait.value = request.value;
+  wait.priority = static_cast<std::uint8_t>(request.priority);
+  core_->hash.AddBytes(wait.value);
+  if (request.acquire == nullptr) return;
+  wait.mode = request.acquire->mode;
+  wait.permits = request.acquire->permits;
+  wait.delay_ns = request.acquire->delay_ns;
+  wait.owner = request.acquire->owner;
+  // What a plain lock says anyhow is left out.
+  if (wait.mode == LockMode::kExclusive && wait.delay_ns == 0 && wait.owner.empty()) return;
+  core_->hash.Add(static_cast<std::uint64_t>(wait.mode));
+  core_->hash.Add(wait.permits);
+  core_->hash.AddSigned(wait.delay_ns);
+  core_->hash.AddBytes(wait.owner);
+  if (wait.mode == LockMode::kPermits) {
+    core_->Touch(*wait.lock);
+    SharesOf(*wait.lock).total = request.acquire->total;
+  }
+}
+
 void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {
   const auto it = session.claims.find(cancel.acquire);
   if (it == session.claims.end()) {
@@ -72,6 +113,10 @@ void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {
     return;
   }
   Lock& lock = *it->second.lock;
+  if (it->second.wait != nullptr && it->second.wait->token != 0) {
+    reply.result = GrantOf(lock, *it->second.wait);
+    return;
+  }
   if (it->second.wait == nullptr) {  // the grant came first
     if (const OperationRecord* operation = OperationOf(lock)) {
       reply.result = AttemptStarted{lock.token, operation->point, operation->attempts};
@@ -91,6 +136,18 @@ void Locks::Release(Session& session, const ReleaseLock& release, Reply& reply) 
 }
 
 void Locks::GiveBack(Session& session, const Key& key, Revision token, Reply& reply) {
+  if (Lock* shared = Find(key.kind, key.name); shared != nullptr && shared->shares != nullptr) {
+    const auto share = shared->shares->holders.find(token);
+    if (share != shared->shares->holders.end() && share->second->session == &session) {
+      core_->Raise();
+      DropShare(share->second, ChangeKind::kReleased);
+      std::uint64_t steps = kStepsPerCommand;
+      Settle(*shared, steps);
+      RetireIfIdle(*shared);
+      reply.result = LockReleased{};
+      return;
+    }
+  }
   const auto place = FindHeld(session, key, token, reply);
   if (place == locks_.end()) return;
   Lock& lock = **place;
@@ -214,8 +271,22 @@ void Locks::Grant(Wait* wait) {
   Lock& lock = *wait->lock;
   const Sequence acquire = wait->acquire;
   const std::int64_t attempt_ns = wait->attempt_ns;
+  if (wait->mode != LockMode::kExclusive) {
+    Unlink(wait);
+    TakeShare(wait);
+    const LockGranted granted = GrantOf(lock, *wait);
+    sessions_->Tell(session, {session.id, wait->token,
+                              LockGrantedEvent{acquire, lock.name, granted.token, granted.fence,
+                                               granted.seat}});
+    return;
+  }
   Grant(lock, session, acquire, wait->value);
+  if (wait->delay_ns > 0 || !wait->owner.empty()) {
+    SharesOf(lock).delay_ns = wait->delay_ns;
+    SharesOf(lock).owner = wait->owner;
+  }
   Unlink(wait);
+  delete wait;
   session.claims.find(acquire)->second.wait = nullptr;
   if (lock.kind == ObjectKind::kOperation) {
     StartAttempt(lock, attempt_ns);
@@ -229,12 +300,10 @@ void Locks::Grant(Wait* wait) {
 void Locks::Enqueue(Lock& lock, Session& session, Sequence sequence, const Request& request) {
   Wait* wait = NewWait(lock, session, sequence);
   wait->deadline_ns = SaturatingAdd(core_->now_ns, request.wait_ns);
-  wait->value = request.value;
-  wait->priority = static_cast<std::uint8_t>(request.priority);
+  Fill(*wait, request);
   Link(wait);
   if (core_->HeldBackNs() > 0) PutOff(lock);
   core_->hash.AddSigned(wait->deadline_ns);
-  core_->hash.AddBytes(wait->value);
 }
 
 Wait* Locks::NewWait(Lock& lock, Session& session, Sequence sequence) {
@@ -302,19 +371,25 @@ void Locks::Unlink(Wait* wait) {
   --queue.size;
   --wait->session->waits;
   if (wait->deadline_ns != kWaitForever) deadlines_.Remove(wait->deadline_ns, wait->id);
-  delete wait;
 }
 
 void Locks::EndWait(Wait* wait) {
   core_->hash.Add(wait->id);
   wait->session->claims.erase(wait->acquire);
   Unlink(wait);
+  delete wait;
 }
 
-void Locks::Vacate(Lock& lock, ChangeKind why) {
+void Locks::Vacate(Lock& lock, ChangeKind why, absl::string_view by) {
   core_->Touch(lock);
   core_->hash.Add(lock.token);
-  if (lock.journal != nullptr) Record(lock, core_->Raise(), why);
+  if (lock.journal != nullptr) Record(lock, core_->Raise(), why, by);
+  if (lock.shares != nullptr) {
+    const bool expired = lock.holder->dead && lock.holder->end == SessionEnd::kExpired;
+    if (expired || why == ChangeKind::kBroken) StartDelay(lock, lock.shares->delay_ns);
+    lock.shares->delay_ns = 0;
+    lock.shares->owner.clear();
+  }
   if (lock.kind == ObjectKind::kOperation) EndAttempt(lock);
   lock.holder->claims.erase(lock.acquire);
   lock.holder = nullptr;
@@ -329,29 +404,35 @@ bool Locks::Settle(Lock& lock, std::uint64_t& steps) {
     if (!lock.holder->dead && !overdue) return true;
     if (lock.holder->dead) Vacate(lock, ChangeKind::kLost);
   }
+  if (lock.shares != nullptr) PurgeShares(lock, steps);
   // Who waits for what is done is told so, and gets nothing.
-  if (core_->HeldBackNs() > 0 || (operation != nullptr && operation->done)) return true;
+  if (HeldBackNs(&lock) > 0 || (operation != nullptr && operation->done)) return true;
   while (lock.queue.first != nullptr) {
-    if (!lock.queue.first->session->dead) {
-      if (lock.holder != nullptr) Vacate(lock, ChangeKind::kLost);
-      Grant(lock.queue.first);
-      return true;
+    Wait* const first = lock.queue.first;
+    if (first->session->dead) {
+      if (steps == 0) return PutOff(lock);
+      --steps;
+      EndWait(first);
+      continue;
     }
-    if (steps == 0) {
-      PutOff(lock);
-      return false;
-    }
+    if (lock.holder != nullptr && overdue) Vacate(lock, ChangeKind::kLost);
+    if (!Free(lock, first->mode, first->permits)) return true;
+    const bool alone = first->mode == LockMode::kExclusive;
+    Grant(first);
+    if (alone) return true;
+    // Others may come in with it.
+    if (steps == 0) return lock.queue.first == nullptr || PutOff(lock);
     --steps;
-    EndWait(lock.queue.first);
   }
   return true;
 }
 
-void Locks::PutOff(Lock& lock) {
-  if (lock.pending != 0) return;
+bool Locks::PutOff(Lock& lock) {
+  if (lock.pending != 0) return false;
   core_->Touch(lock);
   lock.pending = ++counters.last_pending;
   pending_.push_back(&lock);
+  return false;
 }
 
 void Locks::RetireIfIdle(Lock& lock) {
@@ -371,7 +452,7 @@ void Locks::Erase(Table::iterator place) {
   constexpr std::size_t kSpareMax = 64;
   constexpr std::size_t kSpareValueMax = 256;
   core_->Touch(**place);
-  if ((*place)->journal == nullptr && spare_.size() < kSpareMax &&
+  if ((*place)->journal == nullptr && (*place)->shares == nullptr && spare_.size() < kSpareMax &&
       (*place)->value.capacity() <= kSpareValueMax) {
     spare_.push_back(std::move(locks_.extract(place).value()));
   } else {
@@ -384,10 +465,11 @@ void Locks::Erase(Table::iterator place) {
 
 void Locks::RunTimers() {
   for (;;) {
-    // The first of all three kinds. Waits come before the rest if they are equal, which ids never
+    // The first of all kinds. Waits come before the rest if they are equal, which ids never
     // are.
     const auto* wait = deadlines_.First();
     const auto* attempt = attempts_.First();
+    const auto* delay = delays_.First();
     const auto* expiry = core_->budget > 0 ? expiries_.First() : nullptr;
     std::pair<std::int64_t, std::uint64_t> first{core_->now_ns, kRevisionMax};
     const auto earlier = [&first](const auto* entry) {
@@ -397,7 +479,10 @@ void Locks::RunTimers() {
     };
     const bool any_wait = earlier(wait), any_attempt = earlier(attempt),
                any_expiry = earlier(expiry);
-    if (any_expiry) {
+    const bool any_delay = earlier(delay);
+    if (any_delay) {
+      EndDelay(*delay->what);
+    } else if (any_expiry) {
       --core_->budget;
       RunExpiry(*expiry->what, core_->budget);
     } else if (any_attempt) {
@@ -442,7 +527,10 @@ bool Locks::CleanUp(Session& dead) {
   while (!dead.claims.empty() && core_->budget > 0) {
     --core_->budget;
     const Claim claim = dead.claims.begin()->second;
-    if (claim.wait != nullptr) {
+    if (claim.wait != nullptr && claim.wait->token != 0) {
+      DropShare(claim.wait, ChangeKind::kLost);
+      Settle(*claim.lock, core_->budget);
+    } else if (claim.wait != nullptr) {
       EndWait(claim.wait);
     } else {
       Settle(*claim.lock, core_->budget);

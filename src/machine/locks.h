@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/btree_map.h"
@@ -21,8 +22,8 @@
 
 namespace tenure::machine {
 
-// One queued AcquireLock or Campaign, or one Observe. Linked into its lock's queue, so that leaving
-// it costs O(1).
+// One queued AcquireLock, Campaign or Begin, or one Observe or AwaitOperation: linked into its
+// lock's queue, so that leaving it costs O(1). Or an AcquireLock that holds a share of its lock.
 struct Wait {
   Session* session = nullptr;
   Lock* lock = nullptr;
@@ -36,6 +37,13 @@ struct Wait {
   bool observes = false;
   Revision after = 0;           // of an Observe
   std::int64_t attempt_ns = 0;  // of a Begin: its deadline, from the attempt's start
+  LockMode mode = LockMode::kExclusive;
+  std::uint64_t permits = 0;
+  std::int64_t delay_ns = 0;
+  std::string owner;
+  Revision token = 0;           // of one that holds; 0: it waits
+  std::int64_t granted_ns = 0;  // likewise
+  std::uint64_t seat = 0;       // likewise, of a semaphore
   Wait* previous = nullptr;
   Wait* next = nullptr;
 };
@@ -62,6 +70,21 @@ struct OperationRecord {
   std::int64_t expires_ns = kWaitForever;   // of the record; only while there is no attempt
   Revision expiry = 0;                      // the id of that timer
   std::uint64_t attempts = 0;
+};
+
+// What a lock has that is a semaphore, is shared, or whose exclusive holder wants a delay.
+struct Shares {
+  std::uint64_t total = 0;                   // of a semaphore; 0: it is none
+  std::uint64_t taken = 0;                   // of these
+  absl::btree_map<Revision, Wait*> holders;  // by their tokens
+  Revision first = 0;                        // the token of the first who shares
+  absl::btree_map<std::pair<SessionId, std::string>, std::uint32_t> owners;  // of those who share
+  absl::btree_set<std::uint64_t> free_seats;                                 // below `seats`
+  std::uint64_t seats = 0;
+  std::int64_t delay_ns = 0;          // the exclusive holder's
+  std::string owner;                  // likewise
+  std::int64_t delayed_until_ns = 0;  // nobody gets it before; 0: no delay
+  Revision delay = 0;                 // the id of that timer
 };
 
 // What a watched lock, any election and any operation have besides.
@@ -96,6 +119,7 @@ struct Lock {
   std::int64_t granted_ns = 0;
   Queue queue;
   std::unique_ptr<Journal> journal;
+  std::unique_ptr<Shares> shares;
   std::uint32_t epoch = 0;
   std::uint64_t pending = 0;  // its place among the hand-overs to come; 0: it is not among them
 };
@@ -111,6 +135,8 @@ class Locks {
   Locks& operator=(const Locks&) = delete;
 
   void Acquire(Session& session, Sequence sequence, const AcquireLock& acquire, Reply& reply);
+  void Run(Session& session, const Downgrade& downgrade, Reply& reply);
+  void Run(const Session& session, const BreakLock& broken, Reply& reply);
   void Run(Session& session, Sequence sequence, const Campaign& campaign, Reply& reply);
   void Run(Session& session, const Proclaim& proclaim, Reply& reply);
   void Run(Session& session, const Resign& resign, Reply& reply);
@@ -183,6 +209,7 @@ class Locks {
     std::int64_t wait_ns;
     const std::string& value;
     std::uint32_t priority;
+    const AcquireLock* acquire;  // what else it says; null for the other kinds
   };
   // By kind, then in byte order, compared once per step of the search.
   struct Key {
@@ -221,6 +248,7 @@ class Locks {
   void Grant(Lock& lock, Session& session, Sequence acquire, const std::string& value);
   void Grant(Wait* wait);
   void Enqueue(Lock& lock, Session& session, Sequence sequence, const Request& request);
+  void Fill(Wait& wait, const Request& request);
   // A wait that is in no queue yet, with its claim.
   Wait* NewWait(Lock& lock, Session& session, Sequence sequence);
   std::uint64_t CountAhead(const Lock& lock, std::uint32_t priority) const;
@@ -229,16 +257,17 @@ class Locks {
   }
   // Puts the wait into its queue, behind all of its priority.
   void Link(Wait* wait);
-  // Takes the wait out of its queue and deletes it; its claim stays.
+  // Takes the wait out of its queue; its claim stays.
   void Unlink(Wait* wait);
   // The same, and its claim goes too.
   void EndWait(Wait* wait);
-  void Vacate(Lock& lock, ChangeKind why);
+  void Vacate(Lock& lock, ChangeKind why, absl::string_view by = "");
   // Vacates the lock if its holder is dead, and gives a free one to its first living waiter.
   // Passing a dead waiter takes one step of `steps`; when none is left, the lock is put off.
   // False if it was put off.
   bool Settle(Lock& lock, std::uint64_t& steps);
-  void PutOff(Lock& lock);
+  // Leaves the rest to clean-up. False, for the caller to return.
+  bool PutOff(Lock& lock);
 
   // One that is idle goes, or, if it has a journal, rests for a while.
   void RetireIfIdle(Lock& lock);
@@ -248,16 +277,39 @@ class Locks {
     const bool watched = lock.journal != nullptr &&
                          (lock.journal->observers.first != nullptr || lock.journal->untold != 0);
     return lock.holder == nullptr && lock.queue.first == nullptr && lock.pending == 0 && !watched &&
-           OperationOf(lock) == nullptr;
+           OperationOf(lock) == nullptr && !InShares(lock);
   }
   static bool Used(const Lock& lock) { return lock.journal == nullptr || lock.journal->idle == 0; }
+  // True if somebody has a share, or nobody may have the lock yet.
+  static bool InShares(const Lock& lock) {
+    return lock.shares != nullptr &&
+           (!lock.shares->holders.empty() || lock.shares->delayed_until_ns != 0);
+  }
+  // False, with the refusal in `reply`, if the request contradicts itself or what the lock is.
+  bool CheckMode(const AcquireLock& acquire, Reply& reply) const;
+  bool CheckFits(const Session& session, const Lock& lock, const AcquireLock& acquire,
+                 Reply& reply) const;
+  static bool Free(const Lock& lock, LockMode mode, std::uint64_t permits);
+  // Until then nobody gets it, as a time from now.
+  std::int64_t HeldBackNs(const Lock* lock) const;
+  static Shares& SharesOf(Lock& lock);
+  // Gives the wait, which is in no queue, its share.
+  void TakeShare(Wait* wait);
+  static LockGranted GrantOf(const Lock& lock, const Wait& share);
+  // Ends it. The wait is deleted.
+  void DropShare(Wait* share, ChangeKind why, absl::string_view by = "");
+  void PurgeShares(Lock& lock, std::uint64_t& steps);
+  void StartDelay(Lock& lock, std::int64_t delay_ns);
+  void EndDelay(Lock& lock);
+  void TellLost(Session& session, const Lock& lock, Sequence acquire, Revision token);
   void Use(Lock& lock);
   void Rest(Lock& lock);
 
   void StartJournal(Lock& lock, Revision dropped_through);
   // Writes what happened to the lock, whose holder is still or already there, into its journal, if
   // it has one, and sees to it that observers hear of it.
-  void Record(Lock& lock, Revision revision, ChangeKind kind);
+  void Record(Lock& lock, Revision revision, ChangeKind kind, absl::string_view by = "");
+  void Record(Lock& lock, Change change);
   void Tell(Wait* observer);
   void PutOffTelling(Lock& lock);
 
@@ -273,6 +325,8 @@ class Locks {
     return lock.queue.first != nullptr || lock.journal->observers.first != nullptr ||
            lock.pending != 0 || lock.journal->untold != 0;
   }
+  // An operation's name in the table: scopes have no NUL.
+  static std::string NameOf(absl::string_view scope, absl::string_view key);
   // What events call it.
   static absl::string_view ShownName(const Lock& lock);
   // False, with the refusal in `reply`, if the names are none.
@@ -303,6 +357,7 @@ class Locks {
   static bool CopyChanges(const Journal& journal, Revision after, std::vector<Change>& changes);
   ElectionDescription DescribeElection(const Lock& lock) const;
   LockHolder DescribeHolder(const Lock& lock) const;
+  LockHolder DescribeShare(const Wait& share) const;
   LockDescription Describe(const Lock& lock) const;
 
   Core* core_;
@@ -311,6 +366,7 @@ class Locks {
   Timers<Wait> deadlines_;
   Timers<Lock> attempts_;  // by their tokens
   Timers<Lock> expiries_;
+  Timers<Lock> delays_;
   std::uint64_t operation_bytes_ = 0;  // of points and responses
   std::deque<Lock*> pending_;
   std::deque<Lock*> untold_;

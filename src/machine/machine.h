@@ -42,6 +42,7 @@ struct Limits {
   std::uint64_t key_bytes_max = 512 << 20;
   std::uint64_t response_bytes_max = 64 << 10;
   std::int64_t retention_max_ns = 30 * std::int64_t{86'400'000'000'000};
+  std::uint64_t permits_max = 1'000'000;  // of one semaphore
 
   friend bool operator==(const Limits&, const Limits&) = default;
 };

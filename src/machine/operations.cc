@@ -9,15 +9,14 @@
 namespace tenure::machine {
 namespace {
 
-// A key's name in the table: scopes have no NUL.
-std::string NameOf(absl::string_view scope, absl::string_view key) {
-  return absl::StrCat(scope, absl::string_view("\0", 1), key);
-}
-
 absl::string_view ScopeOf(absl::string_view name) { return name.substr(0, name.find('\0')); }
 absl::string_view KeyOfName(absl::string_view name) { return name.substr(name.find('\0') + 1); }
 
 }  // namespace
+
+std::string Locks::NameOf(absl::string_view scope, absl::string_view key) {
+  return absl::StrCat(scope, absl::string_view("\0", 1), key);
+}
 
 absl::string_view Locks::ShownName(const Lock& lock) {
   return lock.kind == ObjectKind::kOperation ? KeyOfName(lock.name) : absl::string_view(lock.name);
@@ -88,7 +87,8 @@ void Locks::Run(Session& session, Sequence sequence, const Begin& begin, Reply& 
   AttemptInProgress& progress = reply.result.emplace<AttemptInProgress>(DescribeAttempt(*lock));
   progress.held_back_ns = core_->HeldBackNs();
   const std::string none;
-  Enqueue(*lock, session, sequence, {ObjectKind::kOperation, name, begin.wait_ns, none, 0});
+  Enqueue(*lock, session, sequence,
+          {ObjectKind::kOperation, name, begin.wait_ns, none, 0, nullptr});
   lock->queue.last->attempt_ns = begin.deadline_ns;
   core_->hash.AddSigned(begin.deadline_ns);
 }

@@ -25,7 +25,13 @@ struct ResultHasher {
     hash.Add(renewed.attempt);
     hash.AddSigned(renewed.ttl_ns);
   }
-  void operator()(const LockGranted& granted) const { hash.Add(granted.token); }
+  void operator()(const LockGranted& granted) const {
+    hash.Add(granted.token);
+    if (granted.fence != 0 || granted.seat != 0) {
+      hash.Add(granted.fence);
+      hash.Add(granted.seat);
+    }
+  }
   void operator()(const LockQueued& queued) const {
     hash.Add(queued.ahead);
     hash.Add(queued.holder.token);
@@ -74,6 +80,11 @@ struct BodyHasher {
     hash.Add(ended.acquire);
     hash.Add(static_cast<std::uint64_t>(ended.reason));
     hash.AddBytes(ended.name);
+  }
+  void operator()(const LockLostEvent& lost) const {
+    hash.Add(lost.acquire);
+    hash.Add(lost.token);
+    hash.AddBytes(lost.name);
   }
   void operator()(const ChangedEvent& changed) const {
     hash.Add(changed.observe);

@@ -70,6 +70,9 @@ Lock* Locks::Restore(std::unique_ptr<Lock> lock) {
   } else if (!idle_.emplace(restored->journal->idle, restored).second) {
     return nullptr;
   }
+  if (restored->shares != nullptr && restored->shares->delayed_until_ns != 0) {
+    delays_.Add(restored->shares->delayed_until_ns, restored->shares->delay, restored);
+  }
   if (const OperationRecord* record = OperationOf(*restored)) {
     operation_bytes_ += record->point.size() + record->response.size();
     if (record->deadline_ns != kWaitForever) {
@@ -91,7 +94,22 @@ bool Locks::RestoreHolder(Lock& lock, Session& session) {
 bool Locks::RestoreWait(std::unique_ptr<Wait> wait) {
   const Claim claim{wait->lock, wait.get()};
   if (!wait->session->claims.try_emplace(wait->acquire, claim).second) return false;
-  Link(wait.release());
+  if (wait->token == 0) {
+    Link(wait.release());
+    return true;
+  }
+  Shares& shares = *wait->lock->shares;
+  if (shares.holders.count(wait->token) != 0) return false;
+  if (wait->mode == LockMode::kShared) {
+    ++shares.owners[{wait->session->id, wait->owner}];
+  } else {
+    shares.taken += wait->permits;
+    // Seats up to the greatest are free until their holders come.
+    for (; shares.seats <= wait->seat; ++shares.seats) shares.free_seats.insert(shares.seats);
+    shares.free_seats.erase(wait->seat);
+  }
+  const Revision token = wait->token;
+  shares.holders.emplace(token, wait.release());
   return true;
 }
 

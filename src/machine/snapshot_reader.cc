@@ -57,6 +57,15 @@ void Write(const Lock& in, v1::SnapshotLock* out) {
   }
   out->set_pending(in.pending);
   out->set_kind(static_cast<std::uint32_t>(in.kind));
+  if (in.shares != nullptr) {
+    v1::SnapshotShares* shares = out->mutable_shares();
+    shares->set_total(in.shares->total);
+    shares->set_first(in.shares->first);
+    shares->set_delay_ns(in.shares->delay_ns);
+    shares->set_delayed_until_ns(in.shares->delayed_until_ns);
+    shares->set_delay(in.shares->delay);
+    shares->set_owner(in.shares->owner);
+  }
   if (in.journal == nullptr) return;
   v1::SnapshotJournal* journal = out->mutable_journal();
   for (const Change& change : in.journal->changes) WriteChange(change, journal->add_changes());
@@ -79,6 +88,13 @@ void Write(const Wait& in, v1::SnapshotWait* out) {
   out->set_observes(in.observes);
   out->set_after(in.after);
   out->set_attempt_ns(in.attempt_ns);
+  out->set_mode(static_cast<std::uint32_t>(in.mode));
+  out->set_permits(in.permits);
+  out->set_delay_ns(in.delay_ns);
+  out->set_owner(in.owner);
+  out->set_token(in.token);
+  out->set_granted_ns(in.granted_ns);
+  out->set_seat(in.seat);
 }
 
 }  // namespace
@@ -162,6 +178,7 @@ class SnapshotReader::Impl final : public BeforeImages {
   ObjectKind kind_ = ObjectKind::kLock;  // of the lock that it is at, and its name
   std::string lock_;
   bool observers_ = true;  // its queue is done, its observers are next or done
+  Revision share_ = 0;     // of its holders
   Wait* wait_ = nullptr;   // the next of its queue: not marked, so its end is heard of
   std::deque<std::variant<SessionState, std::string>> saved_;
   // The session whose window is being written, and how far.
@@ -288,6 +305,15 @@ void SnapshotReader::Impl::StepLock() {
     wait_ = journal == nullptr ? nullptr : FirstUnread(journal->observers.first);
     return;
   }
+  Lock* const here = machine_->locks.Find(kind_, lock_);
+  if (here != nullptr && here->shares != nullptr) {
+    const auto share = here->shares->holders.upper_bound(share_);
+    if (share != here->shares->holders.end()) {
+      share_ = share->first;
+      if (!Mark(*share->second)) return static_cast<void>(TakeSaved());
+      return Append(Encode(*share->second));
+    }
+  }
   Lock* lock = machine_->locks.NextAfter(kind_, lock_);
   if (lock == nullptr) {
     Detach();  // all that is left was saved
@@ -297,6 +323,7 @@ void SnapshotReader::Impl::StepLock() {
   kind_ = lock->kind;
   lock_ = lock->name;
   observers_ = false;
+  share_ = 0;
   wait_ = FirstUnread(lock->queue.first);
   if (!Mark(*lock)) return static_cast<void>(TakeSaved());
   Append(Encode(*lock));

@@ -251,6 +251,16 @@ absl::Status SnapshotWriter::Impl::TakeLock(v1::SnapshotLock* in) {
   lock->pending = in->pending();
   if (in->kind() > kKindMax) return Damaged("something is of no kind that can be held");
   lock->kind = static_cast<ObjectKind>(in->kind());
+  if (in->has_shares()) {
+    if (!Known(in->shares())) return UnknownField();
+    lock->shares = std::make_unique<Shares>();
+    lock->shares->total = in->shares().total();
+    lock->shares->first = in->shares().first();
+    lock->shares->delay_ns = in->shares().delay_ns();
+    lock->shares->delayed_until_ns = in->shares().delayed_until_ns();
+    lock->shares->delay = in->shares().delay();
+    lock->shares->owner = in->shares().owner();
+  }
   if (absl::Status status = TakeJournal(*in, *lock); !status.ok()) return status;
   Lock* const added = machine().locks.Restore(std::move(lock));
   if (added == nullptr) return Damaged("a lock is in it twice");
@@ -305,6 +315,15 @@ absl::Status SnapshotWriter::Impl::TakeWait(v1::SnapshotWait* in) {
   wait->deadline_ns = in->deadline_ns();
   wait->value = std::move(*in->mutable_value());
   wait->attempt_ns = in->attempt_ns();
+  if (in->mode() > 2 || in->seat() >= machine().core.limits.permits_max)
+    return Damaged("a mode is out of range");
+  wait->mode = static_cast<LockMode>(in->mode());
+  wait->permits = in->permits();
+  wait->delay_ns = in->delay_ns();
+  wait->owner = std::move(*in->mutable_owner());
+  wait->token = in->token();
+  wait->granted_ns = in->granted_ns();
+  wait->seat = in->seat();
   if (in->priority() > kPriorityMax || in->kind() > kKindMax)
     return Damaged("a wait is out of range");
   wait->priority = static_cast<std::uint8_t>(in->priority());
@@ -350,6 +369,7 @@ absl::Status SnapshotWriter::Impl::LinkLocks() {
     waiting.wait->lock = machine().locks.Find(waiting.kind, waiting.lock);
     if (waiting.wait->session == nullptr || waiting.wait->lock == nullptr ||
         (waiting.wait->observes && waiting.wait->lock->journal == nullptr) ||
+        (waiting.wait->token != 0 && waiting.wait->lock->shares == nullptr) ||
         !machine().locks.RestoreWait(std::move(waiting.wait))) {
       return Damaged("a wait is nobody's, or is in it twice");
     }

@@ -29,6 +29,9 @@ std::vector<Command> AllCommands() {
       AcquireLock{"b", -1, ""},
       CancelWait{7},
       ReleaseLock{"a", 1ull << 52},
+      AcquireLock{"s", 1, "v", LockMode::kPermits, 2, 3, 4, "owner"},
+      Downgrade{"d", 5},
+      BreakLock{ObjectKind::kOperation, "s", "k", 6, "stuck"},
       Campaign{"e", kWaitForever, "address", 7},
       Proclaim{"e", 3, "other"},
       Resign{"e", 4},
@@ -65,7 +68,7 @@ std::vector<Command> AllCommands() {
 
 std::vector<Reply> AllReplies() {
   const LockHolder holder{1, 2, "label", "value", 3};
-  const LockDescription lock{"name", holder, 2, {{4, "w", 5}, {6, "x", 7}}};
+  const LockDescription lock{"name", holder, 2, {{4, "w", 5}, {6, "x", 7}}, 8, {holder}, 9, 10};
   ClusterStatus status;
   status.cluster = {1, 2};
   status.answered_by = {"n1", 3};
@@ -93,11 +96,13 @@ std::vector<Reply> AllReplies() {
   add(SessionRenewed{3, 4});
   add(SessionClosed{});
   add(LockGranted{5});
+  add(LockGranted{5, 4, 3});
+  add(LockBroken{});
   add(LockQueued{6, holder, 7});
   add(LockHeld{holder, 8, 9});
   add(LockReleased{});
   add(WaitCancelled{});
-  const Change change{1, ChangeKind::kLost, 2, 3, "label", "value"};
+  const Change change{1, ChangeKind::kLost, 2, 3, "label", "value", 4};
   add(Proclaimed{});
   add(Observing{});
   add(Observed{holder, {change, change}, true});
@@ -123,7 +128,8 @@ std::vector<Reply> AllReplies() {
 }
 
 std::vector<SessionEvent> AllEvents() {
-  return {{1, 2, LockGrantedEvent{3, "a", 4}},
+  return {{1, 2, LockGrantedEvent{3, "a", 4, 5, 6}},
+          {1, 2, LockLostEvent{3, "a", 4}},
           {5, 6, WaitEndedEvent{7, "b", WaitEnd::kDeadline}},
           {1, 2, ChangedEvent{3, "e", true, {4, ChangeKind::kValue, 5, 6, "l", "v"}}},
           {1, 2, AttemptStartedEvent{3, "s", "k", 4, "point", 5}},
@@ -207,7 +213,7 @@ TEST(CodecTest, GenesisComesBack) {
   Genesis genesis;
   genesis.first_revision = 1ull << 50;
   genesis.grants_from_ns = 61;
-  genesis.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19};
+  genesis.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
   const absl::StatusOr<Genesis> back = DecodeGenesis(EncodeGenesis(genesis));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->limits, genesis.limits);

@@ -462,6 +462,9 @@ std::string Model::Show(const SessionEvent& event) {
   if (const auto* ended = std::get_if<OperationEndedEvent>(&event.body)) {
     return absl::StrCat(event.session, ": outcome ", ended->begin, " ", ended->key);
   }
+  if (const auto* lost = std::get_if<LockLostEvent>(&event.body)) {
+    return absl::StrCat(event.session, ": lost ", lost->acquire, " ", lost->name);
+  }
   if (const auto* changed = std::get_if<ChangedEvent>(&event.body)) {
     return absl::StrCat(event.session, ": changed ", changed->observe, " ", changed->name, " ",
                         static_cast<int>(changed->change.kind), " ", changed->change.session);

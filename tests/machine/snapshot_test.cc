@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -63,6 +64,21 @@ TEST_P(RandomSnapshotTest, RestoredAtEveryPointItIsTheOriginal) {
   std::vector<Applied> applied;
   std::vector<std::uint64_t> hashes;
   const std::vector<Entry> log = RandomLog(GetParam(), genesis, kEntries, &applied, &hashes);
+  // The log has all that a snapshot may have to keep.
+  std::set<std::size_t> results, told;
+  bool shared = false, seated = false;
+  for (const Applied& one : applied) {
+    for (const Reply& reply : one.replies) {
+      results.insert(reply.result.index());
+      const auto* granted = std::get_if<LockGranted>(&reply.result);
+      shared |= granted != nullptr && granted->fence != 0;
+      seated |= granted != nullptr && granted->seat != 0;
+    }
+    for (const SessionEvent& event : one.events) told.insert(event.body.index());
+  }
+  EXPECT_TRUE(shared && seated);
+  EXPECT_GE(results.size(), 18u);
+  EXPECT_EQ(told.size(), std::variant_size_v<decltype(SessionEvent::body)>);
   std::mt19937 random(static_cast<std::uint32_t>(GetParam()));
   Machine original, machine;
   ASSERT_TRUE(original.Start(genesis, 0).ok());

@@ -26,8 +26,10 @@ struct Entry {
 // Draws commands as clients would send them over a bad network: new ones, retries, strays.
 class Workload {
  public:
-  Workload(std::uint32_t seed, const std::map<Revision, Model::GrantId>* grants)
-      : random_(seed), grants_(grants) {}
+  // `shares`: also draw what the naive model does not have.
+  Workload(std::uint32_t seed, const std::map<Revision, Model::GrantId>* grants,
+           bool shares = false)
+      : random_(seed), grants_(grants), shares_(shares) {}
 
   Entry Next() {
     Entry entry;
@@ -125,6 +127,7 @@ class Workload {
   }
 
   Operation DrawOperation(const Client& client, Sequence sequence) {
+    if (shares_ && Chance(25)) return DrawShares();
     const std::string name = absl::StrCat("lock", Below(4));
     const std::uint64_t what = Below(100);
     if (what < 26) return AcquireLock{name, DrawWait(), "v"};
@@ -159,6 +162,35 @@ class Workload {
     return ReleaseLock{held, it->first};
   }
 
+  Operation DrawShares() {
+    const std::uint64_t what = Below(10);
+    if (what < 6) {
+      AcquireLock acquire{absl::StrCat("sh", Below(3)), DrawWait(), "v"};
+      acquire.owner = Chance(50) ? "o" : "";
+      acquire.mode = Chance(70) ? LockMode::kShared : LockMode::kExclusive;
+      if (acquire.name == "sh2") acquire.mode = LockMode::kPermits;
+      if (acquire.mode == LockMode::kPermits) {
+        acquire.total = 5;
+        acquire.permits = 1 + Below(3);
+      } else if (acquire.mode == LockMode::kExclusive && Chance(50)) {
+        acquire.delay_ns = static_cast<std::int64_t>(Below(2000)) * kMillisecond;
+      }
+      return acquire;
+    }
+    if (what == 6) return Observe{ObjectKind::kLock, absl::StrCat("sh", Below(3)), DrawAfter()};
+    if (grants_->empty()) return Forget{"", "op0"};
+    auto it = grants_->end();
+    for (std::uint64_t n = 1 + Below(12); n > 0 && it != grants_->begin(); --n) --it;
+    const std::string held = names_.count(it->first) ? names_.at(it->first) : "sh0";
+    if (what == 7) return Downgrade{held, it->first};
+    if (what == 8) {
+      const ObjectKind kind = held[0] == 'o'   ? ObjectKind::kOperation
+                              : held[0] == 'v' ? ObjectKind::kElection
+                                               : ObjectKind::kLock;
+      return BreakLock{kind, "", held, it->first, "stuck"};
+    }
+    return ReleaseLock{held, it->first};
+  }
   std::int64_t DrawWait() {
     const std::int64_t waits[] = {0, kWaitForever, kWaitForever,
                                   static_cast<std::int64_t>(Below(5000)) * kMillisecond, -1};
@@ -194,6 +226,7 @@ class Workload {
  private:
   std::mt19937 random_;
   const std::map<Revision, Model::GrantId>* grants_;
+  bool shares_;
   std::int64_t now_ = 0;
   std::uint64_t keys_ = 0;
   std::vector<Client> clients_;
@@ -215,7 +248,7 @@ inline std::vector<Entry> RandomLog(int seed, const Genesis& genesis, int entrie
   Machine machine;
   EXPECT_TRUE(machine.Start(genesis, 0).ok());
   std::map<Revision, Model::GrantId> grants;
-  Workload workload(static_cast<std::uint32_t>(seed), &grants);
+  Workload workload(static_cast<std::uint32_t>(seed), &grants, /*shares=*/true);
   std::vector<Entry> log;
   for (int i = 0; i < entries; ++i) {
     log.push_back(workload.Next());
