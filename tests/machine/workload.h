@@ -92,8 +92,9 @@ class Workload {
                    Below(std::min<std::size_t>(sent_.size(), Chance(80) ? 10 : 500))];
     if (clients_.size() < 3 || Chance(4)) {
       command.key = {1, ++keys_};
-      command.operation = OpenSession{static_cast<std::int64_t>(1 + Below(9)) * 1000 * kMillisecond,
-                                      absl::StrCat("c", keys_)};
+      command.operation =
+          OpenSession{static_cast<std::int64_t>(1 + Below(shares_ ? 40 : 9)) * 1000 * kMillisecond,
+                      absl::StrCat("c", keys_)};
       return command;
     }
     Client& client = clients_[Below(clients_.size())];
@@ -140,15 +141,16 @@ class Workload {
     if (what < 46) {
       Begin begin{"", key, Chance(95) ? "f" : "g", kWaitForever, 0, DrawWait()};
       if (Chance(60)) begin.deadline_ns = static_cast<std::int64_t>(1 + Below(3000)) * kMillisecond;
-      begin.retention_ns = static_cast<std::int64_t>(1 + Below(4000)) * kMillisecond;
+      begin.retention_ns =
+          static_cast<std::int64_t>(1 + Below(shares_ ? 60'000 : 4000)) * kMillisecond;
       return begin;
     }
-    if (what < 48) return AwaitOperation{"", key, DrawWait()};
-    if (what < 49) return Forget{"", key};
-    if (what < 57) {
+    if (what < 50) return AwaitOperation{"", key, DrawWait()};
+    if (what < 53) return Forget{"", key};
+    if (what < 60) {
       return Campaign{election, DrawWait(), "v", static_cast<std::uint32_t>(Below(3))};
     }
-    if (what < 64) return Observe{ObjectKind::kElection, election, DrawAfter()};
+    if (what < 66) return Observe{ObjectKind::kElection, election, DrawAfter()};
     if (grants_->empty()) return ReleaseLock{name, 1};
     // A recent token of this client, or of anyone.
     auto it = grants_->end();
@@ -180,7 +182,7 @@ class Workload {
     if (what == 6) return Observe{ObjectKind::kLock, absl::StrCat("sh", Below(3)), DrawAfter()};
     if (grants_->empty()) return Forget{"", "op0"};
     auto it = grants_->end();
-    for (std::uint64_t n = 1 + Below(12); n > 0 && it != grants_->begin(); --n) --it;
+    for (std::uint64_t n = 1 + Below(5); n > 0 && it != grants_->begin(); --n) --it;
     const std::string held = names_.count(it->first) ? names_.at(it->first) : "sh0";
     if (what == 7) return Downgrade{held, it->first};
     if (what == 8) {
