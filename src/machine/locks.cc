@@ -136,47 +136,45 @@ void Locks::Release(Session& session, const ReleaseLock& release, Reply& reply) 
 }
 
 void Locks::GiveBack(Session& session, const Key& key, Revision token, Reply& reply) {
-  if (Lock* shared = Find(key.kind, key.name); shared != nullptr && shared->shares != nullptr) {
-    const auto share = shared->shares->holders.find(token);
-    if (share != shared->shares->holders.end() && share->second->session == &session) {
-      core_->Raise();
-      DropShare(share->second, ChangeKind::kReleased);
-      std::uint64_t steps = kStepsPerCommand;
-      Settle(*shared, steps);
-      RetireIfIdle(*shared);
-      reply.result = LockReleased{};
-      return;
-    }
-  }
-  const auto place = FindHeld(session, key, token, reply);
-  if (place == locks_.end()) return;
-  Lock& lock = **place;
-  core_->Raise();
-  Vacate(lock, ChangeKind::kReleased);
+  const auto place = locks_.find(key);
+  Lock* const lock = place == locks_.end() ? nullptr : place->get();
   std::uint64_t steps = kStepsPerCommand;
-  Settle(lock, steps);
-  if (Idle(lock)) Retire(place);
+  // The token names the grant: a repeat cannot end a later one (PITFALLS L10, E2).
+  if (lock != nullptr && lock->holder == &session && lock->token == token) {
+    core_->Raise();
+    Vacate(*lock, ChangeKind::kReleased);
+  } else if (Wait* share = lock == nullptr ? nullptr : FindShare(*lock, session, token)) {
+    core_->Raise();
+    DropShare(share, ChangeKind::kReleased);
+  } else {
+    return RefuseNotHeld(key, token, reply);
+  }
+  Settle(*lock, steps);
+  if (Idle(*lock)) Retire(place);
   reply.result = LockReleased{};
 }
 
 Locks::Table::iterator Locks::FindHeld(const Session& session, const Key& key, Revision token,
                                        Reply& reply) {
   const auto place = locks_.find(key);
-  // The token names the grant: a repeat cannot end a later one (PITFALLS L10, E2).
   if (place != locks_.end() && (*place)->holder == &session && (*place)->token == token) {
     return place;
   }
+  RefuseNotHeld(key, token, reply);
+  return locks_.end();
+}
+
+void Locks::RefuseNotHeld(const Key& key, Revision token, Reply& reply) {
   if (key.kind == ObjectKind::kOperation) {
     Refuse(reply, ReplyCode::kNotHeld,
            absl::StrCat("token ", token, " is not, or no longer, that of the current attempt"));
-    return locks_.end();
+    return;
   }
   const bool election = key.kind == ObjectKind::kElection;
   Refuse(reply, ReplyCode::kNotHeld,
          absl::StrCat(election ? "this session does not lead the election '"
                                : "this session does not hold the lock '",
                       key.name, election ? "' in term " : "' with token ", token));
-  return locks_.end();
 }
 
 bool Locks::Check(const Session& session, absl::string_view name, absl::string_view value,

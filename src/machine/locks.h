@@ -244,6 +244,7 @@ class Locks {
   void GiveBack(Session& session, const Key& key, Revision token, Reply& reply);
   // What `session` holds with `token`; otherwise the end, with the refusal in `reply`.
   Table::iterator FindHeld(const Session& session, const Key& key, Revision token, Reply& reply);
+  static void RefuseNotHeld(const Key& key, Revision token, Reply& reply);
   Lock* Create(Table::iterator hint, ObjectKind kind, absl::string_view name);
   void Grant(Lock& lock, Session& session, Sequence acquire, const std::string& value);
   void Grant(Wait* wait);
@@ -295,6 +296,8 @@ class Locks {
   static Shares& SharesOf(Lock& lock);
   // Gives the wait, which is in no queue, its share.
   void TakeShare(Wait* wait);
+  // The share that `session` holds with `token`. Null if there is none.
+  static Wait* FindShare(const Lock& lock, const Session& session, Revision token);
   static LockGranted GrantOf(const Lock& lock, const Wait& share);
   // Ends it. The wait is deleted.
   void DropShare(Wait* share, ChangeKind why, absl::string_view by = "");

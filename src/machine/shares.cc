@@ -122,6 +122,13 @@ void Locks::TakeShare(Wait* wait) {
   Record(lock, std::move(change));
 }
 
+Wait* Locks::FindShare(const Lock& lock, const Session& session, Revision token) {
+  if (lock.shares == nullptr) return nullptr;
+  const auto share = lock.shares->holders.find(token);
+  const bool own = share != lock.shares->holders.end() && share->second->session == &session;
+  return own ? share->second : nullptr;
+}
+
 LockGranted Locks::GrantOf(const Lock& lock, const Wait& share) {
   const bool shared = share.mode == LockMode::kShared;
   return {share.token, shared ? lock.shares->first : 0, share.seat};
