@@ -43,7 +43,12 @@ absl::Status RefusalStatus(const Reply& reply) {
       return absl::InvalidArgumentError(reply.message);
     case ReplyCode::kLimit:
       return absl::ResourceExhaustedError(reply.message);
+    case ReplyCode::kMismatch:
+      return absl::InvalidArgumentError(reply.message);
+    case ReplyCode::kConflict:
+      return absl::FailedPreconditionError(reply.message);
     case ReplyCode::kNotHeld:
+    case ReplyCode::kAbsent:
       return absl::NotFoundError(reply.message);
     case ReplyCode::kForgotten:
       return absl::UnknownError(reply.message);

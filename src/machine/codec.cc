@@ -43,6 +43,11 @@ struct OperationWriter {
     acquire->set_name(in.name);
     acquire->set_wait_ns(in.wait_ns);
     acquire->set_value(in.value);
+    acquire->set_mode(static_cast<std::uint32_t>(in.mode));
+    acquire->set_permits(in.permits);
+    acquire->set_total(in.total);
+    acquire->set_delay_ns(in.delay_ns);
+    acquire->set_owner(in.owner);
   }
   void operator()(const CancelWait& in) const {
     out.mutable_cancel_wait()->set_acquire(in.acquire);
@@ -50,6 +55,107 @@ struct OperationWriter {
   void operator()(const ReleaseLock& in) const {
     out.mutable_release_lock()->set_name(in.name);
     out.mutable_release_lock()->set_token(in.token);
+  }
+  void operator()(const Downgrade& in) const {
+    out.mutable_downgrade()->set_name(in.name);
+    out.mutable_downgrade()->set_token(in.token);
+  }
+  void operator()(const BreakLock& in) const {
+    v1::BreakLock* broken = out.mutable_break_lock();
+    broken->set_kind(static_cast<std::uint32_t>(in.kind));
+    broken->set_scope(in.scope);
+    broken->set_name(in.name);
+    broken->set_token(in.token);
+    broken->set_reason(in.reason);
+  }
+  void operator()(const Campaign& in) const {
+    v1::Campaign* campaign = out.mutable_campaign();
+    campaign->set_name(in.name);
+    campaign->set_wait_ns(in.wait_ns);
+    campaign->set_value(in.value);
+    campaign->set_priority(in.priority);
+  }
+  void operator()(const Proclaim& in) const {
+    v1::Proclaim* proclaim = out.mutable_proclaim();
+    proclaim->set_name(in.name);
+    proclaim->set_term(in.term);
+    proclaim->set_value(in.value);
+  }
+  void operator()(const Resign& in) const {
+    out.mutable_resign()->set_name(in.name);
+    out.mutable_resign()->set_term(in.term);
+  }
+  void operator()(const HandOver& in) const {
+    v1::HandOver* hand_over = out.mutable_hand_over();
+    hand_over->set_name(in.name);
+    hand_over->set_term(in.term);
+    hand_over->set_candidate(in.candidate);
+    hand_over->set_campaign(in.campaign);
+  }
+  void operator()(const Observe& in) const {
+    v1::Observe* observe = out.mutable_observe();
+    observe->set_kind(static_cast<std::uint32_t>(in.kind));
+    observe->set_name(in.name);
+    observe->set_after(in.after);
+  }
+  void operator()(const GetElection& in) const {
+    out.mutable_get_election()->set_name(in.name);
+    out.mutable_get_election()->set_after(in.after);
+  }
+  void operator()(const ListElections& in) const {
+    out.mutable_list_elections()->set_after(in.after);
+    out.mutable_list_elections()->set_limit(in.limit);
+  }
+  void operator()(const Begin& in) const {
+    v1::Begin* begin = out.mutable_begin();
+    begin->set_scope(in.scope);
+    begin->set_key(in.key);
+    begin->set_fingerprint(in.fingerprint);
+    begin->set_deadline_ns(in.deadline_ns);
+    begin->set_retention_ns(in.retention_ns);
+    begin->set_wait_ns(in.wait_ns);
+  }
+  void operator()(const Checkpoint& in) const {
+    v1::Checkpoint* checkpoint = out.mutable_checkpoint();
+    checkpoint->set_scope(in.scope);
+    checkpoint->set_key(in.key);
+    checkpoint->set_token(in.token);
+    checkpoint->set_point(in.point);
+  }
+  void operator()(const Extend& in) const {
+    v1::Extend* extend = out.mutable_extend();
+    extend->set_scope(in.scope);
+    extend->set_key(in.key);
+    extend->set_token(in.token);
+    extend->set_deadline_ns(in.deadline_ns);
+  }
+  void operator()(const FinishAttempt& in) const {
+    v1::FinishAttempt* finish = out.mutable_finish_attempt();
+    finish->set_scope(in.scope);
+    finish->set_key(in.key);
+    finish->set_token(in.token);
+    finish->set_outcome(static_cast<std::uint32_t>(in.outcome));
+    finish->set_response(in.response);
+  }
+  void operator()(const AwaitOperation& in) const {
+    v1::AwaitOperation* await = out.mutable_await_operation();
+    await->set_scope(in.scope);
+    await->set_key(in.key);
+    await->set_wait_ns(in.wait_ns);
+  }
+  void operator()(const Forget& in) const {
+    out.mutable_forget()->set_scope(in.scope);
+    out.mutable_forget()->set_key(in.key);
+  }
+  void operator()(const GetOperation& in) const {
+    out.mutable_get_operation()->set_scope(in.scope);
+    out.mutable_get_operation()->set_key(in.key);
+  }
+  void operator()(const ListOperations& in) const {
+    v1::ListOperations* list = out.mutable_list_operations();
+    list->set_scope(in.scope);
+    list->set_after(in.after);
+    list->set_limit(in.limit);
   }
   void operator()(const GetLock& in) const { out.mutable_get_lock()->set_name(in.name); }
   void operator()(const ListLocks& in) const {
@@ -77,10 +183,70 @@ OpenSession Read(v1::OpenSession* in) { return {in->ttl_ns(), std::move(*in->mut
 RenewSession Read(v1::RenewSession* in) { return {in->attempt()}; }
 CloseSession Read(v1::CloseSession*) { return {}; }
 AcquireLock Read(v1::AcquireLock* in) {
-  return {std::move(*in->mutable_name()), in->wait_ns(), std::move(*in->mutable_value())};
+  return {std::move(*in->mutable_name()),
+          in->wait_ns(),
+          std::move(*in->mutable_value()),
+          static_cast<LockMode>(in->mode()),
+          in->permits(),
+          in->total(),
+          in->delay_ns(),
+          std::move(*in->mutable_owner())};
+}
+Downgrade Read(v1::Downgrade* in) { return {std::move(*in->mutable_name()), in->token()}; }
+BreakLock Read(v1::BreakLock* in) {
+  return {static_cast<ObjectKind>(in->kind()), std::move(*in->mutable_scope()),
+          std::move(*in->mutable_name()), in->token(), std::move(*in->mutable_reason())};
 }
 CancelWait Read(v1::CancelWait* in) { return {in->acquire()}; }
 ReleaseLock Read(v1::ReleaseLock* in) { return {std::move(*in->mutable_name()), in->token()}; }
+Campaign Read(v1::Campaign* in) {
+  return {std::move(*in->mutable_name()), in->wait_ns(), std::move(*in->mutable_value()),
+          in->priority()};
+}
+Proclaim Read(v1::Proclaim* in) {
+  return {std::move(*in->mutable_name()), in->term(), std::move(*in->mutable_value())};
+}
+Resign Read(v1::Resign* in) { return {std::move(*in->mutable_name()), in->term()}; }
+HandOver Read(v1::HandOver* in) {
+  return {std::move(*in->mutable_name()), in->term(), in->candidate(), in->campaign()};
+}
+Observe Read(v1::Observe* in) {
+  return {static_cast<ObjectKind>(in->kind()), std::move(*in->mutable_name()), in->after()};
+}
+GetElection Read(v1::GetElection* in) { return {std::move(*in->mutable_name()), in->after()}; }
+ListElections Read(v1::ListElections* in) { return {std::move(*in->mutable_after()), in->limit()}; }
+Begin Read(v1::Begin* in) {
+  return {std::move(*in->mutable_scope()),
+          std::move(*in->mutable_key()),
+          std::move(*in->mutable_fingerprint()),
+          in->deadline_ns(),
+          in->retention_ns(),
+          in->wait_ns()};
+}
+Checkpoint Read(v1::Checkpoint* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key()), in->token(),
+          std::move(*in->mutable_point())};
+}
+Extend Read(v1::Extend* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key()), in->token(),
+          in->deadline_ns()};
+}
+FinishAttempt Read(v1::FinishAttempt* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key()), in->token(),
+          static_cast<Outcome>(in->outcome()), std::move(*in->mutable_response())};
+}
+AwaitOperation Read(v1::AwaitOperation* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key()), in->wait_ns()};
+}
+Forget Read(v1::Forget* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key())};
+}
+GetOperation Read(v1::GetOperation* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_key())};
+}
+ListOperations Read(v1::ListOperations* in) {
+  return {std::move(*in->mutable_scope()), std::move(*in->mutable_after()), in->limit()};
+}
 GetLock Read(v1::GetLock* in) { return {std::move(*in->mutable_name())}; }
 ListLocks Read(v1::ListLocks* in) { return {std::move(*in->mutable_after()), in->limit()}; }
 ListSessions Read(v1::ListSessions* in) { return {in->after(), in->limit()}; }
@@ -114,11 +280,45 @@ bool ReadOperation(v1::Command& in, Operation& out) {
     case v1::Command::kCloseSession:
       return ReadInto(in.mutable_close_session(), out);
     case v1::Command::kAcquireLock:
-      return ReadInto(in.mutable_acquire_lock(), out);
+      return in.acquire_lock().mode() <= 2 && ReadInto(in.mutable_acquire_lock(), out);
+    case v1::Command::kDowngrade:
+      return ReadInto(in.mutable_downgrade(), out);
+    case v1::Command::kBreakLock:
+      return in.break_lock().kind() <= 2 && ReadInto(in.mutable_break_lock(), out);
     case v1::Command::kCancelWait:
       return ReadInto(in.mutable_cancel_wait(), out);
     case v1::Command::kReleaseLock:
       return ReadInto(in.mutable_release_lock(), out);
+    case v1::Command::kCampaign:
+      return ReadInto(in.mutable_campaign(), out);
+    case v1::Command::kProclaim:
+      return ReadInto(in.mutable_proclaim(), out);
+    case v1::Command::kResign:
+      return ReadInto(in.mutable_resign(), out);
+    case v1::Command::kHandOver:
+      return ReadInto(in.mutable_hand_over(), out);
+    case v1::Command::kObserve:
+      return in.observe().kind() <= 1 && ReadInto(in.mutable_observe(), out);
+    case v1::Command::kGetElection:
+      return ReadInto(in.mutable_get_election(), out);
+    case v1::Command::kListElections:
+      return ReadInto(in.mutable_list_elections(), out);
+    case v1::Command::kBegin:
+      return ReadInto(in.mutable_begin(), out);
+    case v1::Command::kCheckpoint:
+      return ReadInto(in.mutable_checkpoint(), out);
+    case v1::Command::kExtend:
+      return ReadInto(in.mutable_extend(), out);
+    case v1::Command::kFinishAttempt:
+      return in.finish_attempt().outcome() <= 2 && ReadInto(in.mutable_finish_attempt(), out);
+    case v1::Command::kAwaitOperation:
+      return ReadInto(in.mutable_await_operation(), out);
+    case v1::Command::kForget:
+      return ReadInto(in.mutable_forget(), out);
+    case v1::Command::kGetOperation:
+      return ReadInto(in.mutable_get_operation(), out);
+    case v1::Command::kListOperations:
+      return ReadInto(in.mutable_list_operations(), out);
     case v1::Command::kGetLock:
       return ReadInto(in.mutable_get_lock(), out);
     case v1::Command::kListLocks:

@@ -13,6 +13,10 @@
 #include "machine/machine.h"
 #include "tenure/command.h"
 
+namespace tenure::v1 {
+class Change;
+}  // namespace tenure::v1
+
 namespace tenure::machine {
 
 // Commands are encoded once, by the backend that sends them, and stay these bytes until they are
@@ -27,6 +31,10 @@ absl::StatusOr<Reply> DecodeReply(absl::string_view bytes);
 
 std::string EncodeEvent(const SessionEvent& event);
 absl::StatusOr<SessionEvent> DecodeEvent(absl::string_view bytes);
+
+// Also for snapshots.
+void WriteChange(const Change& in, v1::Change* out);
+Change ReadChange(const v1::Change& in);
 
 // The payload of an entry of commands: the commands' own bytes, one after another.
 std::string EncodePayload(absl::Span<const absl::string_view> commands);

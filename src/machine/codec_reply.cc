@@ -33,6 +33,41 @@ void Write(const LockDescription& in, v1::LockDescription* out) {
     added->set_label(waiter.label);
     added->set_waited_ns(waiter.waited_ns);
   }
+  out->set_shares(in.shares);
+  for (const LockHolder& sharer : in.sharers) Write(sharer, out->add_sharers());
+  out->set_permits(in.permits);
+  out->set_total(in.total);
+}
+
+void Write(const ElectionDescription& in, v1::ElectionDescription* out) {
+  out->set_name(in.name);
+  Write(in.leader, out->mutable_leader());
+  out->set_waiting(in.waiting);
+  for (const Candidate& candidate : in.candidates) {
+    v1::Candidate* added = out->add_candidates();
+    added->set_session(candidate.session);
+    added->set_campaign(candidate.campaign);
+    added->set_label(candidate.label);
+    added->set_value(candidate.value);
+    added->set_priority(candidate.priority);
+    added->set_waited_ns(candidate.waited_ns);
+  }
+  for (const Change& change : in.changes) WriteChange(change, out->add_changes());
+  out->set_gap(in.gap);
+}
+
+void Write(const OperationDescription& in, v1::OperationDescription* out) {
+  out->set_scope(in.scope);
+  out->set_key(in.key);
+  out->set_state(static_cast<std::uint32_t>(in.state));
+  Write(in.holder, out->mutable_holder());
+  out->set_attempts(in.attempts);
+  out->set_ends_in_ns(in.ends_in_ns);
+  out->set_expires_in_ns(in.expires_in_ns);
+  out->set_waiting(in.waiting);
+  out->set_fingerprint(in.fingerprint);
+  out->set_point(in.point);
+  out->set_response(in.response);
 }
 
 void Write(const SessionDescription& in, v1::SessionDescription* out) {
@@ -88,7 +123,13 @@ struct ResultWriter {
     out.mutable_session_renewed()->set_ttl_ns(in.ttl_ns);
   }
   void operator()(const SessionClosed&) const { out.mutable_session_closed(); }
-  void operator()(const LockGranted& in) const { out.mutable_lock_granted()->set_token(in.token); }
+  void operator()(const LockGranted& in) const {
+    v1::LockGranted* granted = out.mutable_lock_granted();
+    granted->set_token(in.token);
+    granted->set_fence(in.fence);
+    granted->set_seat(in.seat);
+  }
+  void operator()(const LockBroken&) const { out.mutable_lock_broken(); }
   void operator()(const LockQueued& in) const {
     v1::LockQueued* queued = out.mutable_lock_queued();
     queued->set_ahead(in.ahead);
@@ -103,6 +144,54 @@ struct ResultWriter {
   }
   void operator()(const LockReleased&) const { out.mutable_lock_released(); }
   void operator()(const WaitCancelled&) const { out.mutable_wait_cancelled(); }
+  void operator()(const Proclaimed&) const { out.mutable_proclaimed(); }
+  void operator()(const Observing&) const { out.mutable_observing(); }
+  void operator()(const Observed& in) const {
+    v1::Observed* observed = out.mutable_observed();
+    Write(in.holder, observed->mutable_holder());
+    for (const Change& change : in.changes) WriteChange(change, observed->add_changes());
+    observed->set_gap(in.gap);
+  }
+  void operator()(const AttemptStarted& in) const {
+    v1::AttemptStarted* started = out.mutable_attempt_started();
+    started->set_token(in.token);
+    started->set_point(in.point);
+    started->set_attempts(in.attempts);
+  }
+  void operator()(const AttemptInProgress& in) const {
+    v1::AttemptInProgress* progress = out.mutable_attempt_in_progress();
+    Write(in.holder, progress->mutable_holder());
+    progress->set_ends_in_ns(in.ends_in_ns);
+    progress->set_ahead(in.ahead);
+    progress->set_held_back_ns(in.held_back_ns);
+  }
+  void operator()(const OperationDone& in) const {
+    v1::OperationDone* done = out.mutable_operation_done();
+    done->set_failed(in.failed);
+    done->set_response(in.response);
+    done->set_expires_in_ns(in.expires_in_ns);
+  }
+  void operator()(const AttemptExtended& in) const {
+    out.mutable_attempt_extended()->set_ends_in_ns(in.ends_in_ns);
+  }
+  void operator()(const AttemptFinished&) const { out.mutable_attempt_finished(); }
+  void operator()(const OperationForgotten&) const { out.mutable_operation_forgotten(); }
+  void operator()(const OperationDescription& in) const {
+    Write(in, out.mutable_operation_description());
+  }
+  void operator()(const OperationList& in) const {
+    v1::OperationList* list = out.mutable_operation_list();
+    for (const OperationDescription& one : in.operations) Write(one, list->add_operations());
+    list->set_more(in.more);
+  }
+  void operator()(const ElectionDescription& in) const {
+    Write(in, out.mutable_election_description());
+  }
+  void operator()(const ElectionList& in) const {
+    v1::ElectionList* list = out.mutable_election_list();
+    for (const ElectionDescription& election : in.elections) Write(election, list->add_elections());
+    list->set_more(in.more);
+  }
   void operator()(const LockDescription& in) const { Write(in, out.mutable_lock_description()); }
   void operator()(const LockList& in) const {
     v1::LockList* list = out.mutable_lock_list();
@@ -125,12 +214,42 @@ struct BodyWriter {
     granted->set_acquire(in.acquire);
     granted->set_name(in.name);
     granted->set_token(in.token);
+    granted->set_fence(in.fence);
+    granted->set_seat(in.seat);
   }
   void operator()(const WaitEndedEvent& in) const {
     v1::WaitEndedEvent* ended = out.mutable_wait_ended();
     ended->set_acquire(in.acquire);
     ended->set_name(in.name);
     ended->set_reason(static_cast<std::uint32_t>(in.reason));
+  }
+  void operator()(const LockLostEvent& in) const {
+    v1::LockLostEvent* lost = out.mutable_lock_lost();
+    lost->set_acquire(in.acquire);
+    lost->set_name(in.name);
+    lost->set_token(in.token);
+  }
+  void operator()(const ChangedEvent& in) const {
+    v1::ChangedEvent* changed = out.mutable_changed();
+    changed->set_observe(in.observe);
+    changed->set_name(in.name);
+    changed->set_gap(in.gap);
+    WriteChange(in.change, changed->mutable_change());
+  }
+  void operator()(const AttemptStartedEvent& in) const {
+    v1::AttemptStartedEvent* started = out.mutable_attempt_started();
+    started->set_begin(in.begin);
+    started->set_scope(in.scope);
+    started->set_key(in.key);
+    started->set_token(in.token);
+    started->set_point(in.point);
+    started->set_attempts(in.attempts);
+  }
+  void operator()(const OperationEndedEvent& in) const {
+    v1::OperationEndedEvent* ended = out.mutable_operation_ended();
+    ended->set_begin(in.begin);
+    ended->set_scope(in.scope);
+    ended->set_key(in.key);
   }
   void operator()(const SessionEndedEvent& in) const {
     out.mutable_session_ended()->set_reason(static_cast<std::uint32_t>(in.reason));
@@ -145,7 +264,14 @@ LockHolder Read(const v1::LockHolder& in) {
 }
 
 LockDescription Read(const v1::LockDescription& in) {
-  LockDescription out{in.name(), Read(in.holder()), in.waiting(), {}};
+  LockDescription out;
+  out.name = in.name();
+  out.holder = Read(in.holder());
+  out.waiting = in.waiting();
+  out.shares = in.shares();
+  for (const v1::LockHolder& sharer : in.sharers()) out.sharers.push_back(Read(sharer));
+  out.permits = in.permits();
+  out.total = in.total();
   for (const v1::LockWaiter& waiter : in.waiters()) {
     out.waiters.push_back({waiter.session(), waiter.label(), waiter.waited_ns()});
   }
@@ -155,6 +281,49 @@ LockDescription Read(const v1::LockDescription& in) {
 LockList Read(const v1::LockList& in) {
   LockList out;
   for (const v1::LockDescription& lock : in.locks()) out.locks.push_back(Read(lock));
+  out.more = in.more();
+  return out;
+}
+
+Observed Read(const v1::Observed& in) {
+  Observed out{Read(in.holder()), {}, in.gap()};
+  for (const v1::Change& change : in.changes()) out.changes.push_back(ReadChange(change));
+  return out;
+}
+
+ElectionDescription Read(const v1::ElectionDescription& in) {
+  ElectionDescription out;
+  out.name = in.name();
+  out.leader = Read(in.leader());
+  out.waiting = in.waiting();
+  for (const v1::Candidate& candidate : in.candidates()) {
+    out.candidates.push_back({candidate.session(), candidate.campaign(), candidate.label(),
+                              candidate.value(), candidate.priority(), candidate.waited_ns()});
+  }
+  for (const v1::Change& change : in.changes()) out.changes.push_back(ReadChange(change));
+  out.gap = in.gap();
+  return out;
+}
+
+ElectionList Read(const v1::ElectionList& in) {
+  ElectionList out;
+  for (const v1::ElectionDescription& election : in.elections()) {
+    out.elections.push_back(Read(election));
+  }
+  out.more = in.more();
+  return out;
+}
+
+OperationDescription Read(const v1::OperationDescription& in) {
+  return {in.scope(),         in.key(),      static_cast<OperationState>(in.state()),
+          Read(in.holder()),  in.attempts(), in.ends_in_ns(),
+          in.expires_in_ns(), in.waiting(),  in.fingerprint(),
+          in.point(),         in.response()};
+}
+
+OperationList Read(const v1::OperationList& in) {
+  OperationList out;
+  for (const v1::OperationDescription& one : in.operations()) out.operations.push_back(Read(one));
   out.more = in.more();
   return out;
 }
@@ -209,7 +378,8 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
       out.result = SessionClosed{};
       return true;
     case v1::Reply::kLockGranted:
-      out.result = LockGranted{in.lock_granted().token()};
+      out.result = LockGranted{in.lock_granted().token(), in.lock_granted().fence(),
+                               in.lock_granted().seat()};
       return true;
     case v1::Reply::kLockQueued:
       out.result = LockQueued{in.lock_queued().ahead(), Read(in.lock_queued().holder()),
@@ -224,6 +394,52 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
       return true;
     case v1::Reply::kWaitCancelled:
       out.result = WaitCancelled{};
+      return true;
+    case v1::Reply::kLockBroken:
+      out.result = LockBroken{};
+      return true;
+    case v1::Reply::kProclaimed:
+      out.result = Proclaimed{};
+      return true;
+    case v1::Reply::kObserving:
+      out.result = Observing{};
+      return true;
+    case v1::Reply::kObserved:
+      out.result = Read(in.observed());
+      return true;
+    case v1::Reply::kElectionDescription:
+      out.result = Read(in.election_description());
+      return true;
+    case v1::Reply::kElectionList:
+      out.result = Read(in.election_list());
+      return true;
+    case v1::Reply::kAttemptStarted:
+      out.result = AttemptStarted{in.attempt_started().token(), in.attempt_started().point(),
+                                  in.attempt_started().attempts()};
+      return true;
+    case v1::Reply::kAttemptInProgress:
+      out.result = AttemptInProgress{
+          Read(in.attempt_in_progress().holder()), in.attempt_in_progress().ends_in_ns(),
+          in.attempt_in_progress().ahead(), in.attempt_in_progress().held_back_ns()};
+      return true;
+    case v1::Reply::kOperationDone:
+      out.result = OperationDone{in.operation_done().failed(), in.operation_done().response(),
+                                 in.operation_done().expires_in_ns()};
+      return true;
+    case v1::Reply::kAttemptExtended:
+      out.result = AttemptExtended{in.attempt_extended().ends_in_ns()};
+      return true;
+    case v1::Reply::kAttemptFinished:
+      out.result = AttemptFinished{};
+      return true;
+    case v1::Reply::kOperationForgotten:
+      out.result = OperationForgotten{};
+      return true;
+    case v1::Reply::kOperationDescription:
+      out.result = Read(in.operation_description());
+      return true;
+    case v1::Reply::kOperationList:
+      out.result = Read(in.operation_list());
       return true;
     case v1::Reply::kLockDescription:
       out.result = Read(in.lock_description());
@@ -248,6 +464,23 @@ bool FitsInt(absl::string_view bytes) {
 }
 
 }  // namespace
+
+void WriteChange(const Change& in, v1::Change* out) {
+  out->set_revision(in.revision);
+  out->set_kind(static_cast<std::uint32_t>(in.kind));
+  out->set_token(in.token);
+  out->set_session(in.session);
+  out->set_label(in.label);
+  out->set_value(in.value);
+  out->set_at_ns(in.at_ns);
+}
+
+Change ReadChange(const v1::Change& in) {
+  return {in.revision(), static_cast<ChangeKind>(in.kind()),
+          in.token(),    in.session(),
+          in.label(),    in.value(),
+          in.at_ns()};
+}
 
 std::string EncodeReply(const Reply& reply) {
   alignas(8) char block[1024];
@@ -299,11 +532,30 @@ absl::StatusOr<SessionEvent> DecodeEvent(absl::string_view bytes) {
   switch (in.body_case()) {
     case v1::SessionEvent::kLockGranted:
       event.body = LockGrantedEvent{in.lock_granted().acquire(), in.lock_granted().name(),
-                                    in.lock_granted().token()};
+                                    in.lock_granted().token(), in.lock_granted().fence(),
+                                    in.lock_granted().seat()};
+      return event;
+    case v1::SessionEvent::kLockLost:
+      event.body =
+          LockLostEvent{in.lock_lost().acquire(), in.lock_lost().name(), in.lock_lost().token()};
       return event;
     case v1::SessionEvent::kWaitEnded:
       event.body = WaitEndedEvent{in.wait_ended().acquire(), in.wait_ended().name(),
                                   static_cast<WaitEnd>(in.wait_ended().reason())};
+      return event;
+    case v1::SessionEvent::kChanged:
+      event.body = ChangedEvent{in.changed().observe(), in.changed().name(), in.changed().gap(),
+                                ReadChange(in.changed().change())};
+      return event;
+    case v1::SessionEvent::kAttemptStarted:
+      event.body =
+          AttemptStartedEvent{in.attempt_started().begin(), in.attempt_started().scope(),
+                              in.attempt_started().key(),   in.attempt_started().token(),
+                              in.attempt_started().point(), in.attempt_started().attempts()};
+      return event;
+    case v1::SessionEvent::kOperationEnded:
+      event.body = OperationEndedEvent{in.operation_ended().begin(), in.operation_ended().scope(),
+                                       in.operation_ended().key()};
       return event;
     case v1::SessionEvent::kSessionEnded:
       event.body = SessionEndedEvent{static_cast<SessionEnd>(in.session_ended().reason())};

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,16 @@ class BeforeImages {
  protected:
   ~BeforeImages() = default;
 };
+
+// How many dead waiters one command may pass over, and how many observers it may tell, before the
+// rest is left to clean-up. Part of the rules of machine version 1.
+inline constexpr std::uint64_t kStepsPerCommand = 32;
+
+// Of times: `b` must not be negative.
+inline std::int64_t SaturatingAdd(std::int64_t a, std::int64_t b) {
+  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+  return a > kMax - b ? kMax : a + b;
+}
 
 struct Core {
   Limits limits;

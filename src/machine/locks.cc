@@ -1,28 +1,20 @@
 #include "machine/locks.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace tenure::machine {
-namespace {
-
-// How many dead waiters one command may pass over before the rest is left to clean-up. Part of the
-// rules of machine version 1.
-constexpr std::uint64_t kStepsPerCommand = 32;
-
-std::int64_t SaturatingAdd(std::int64_t a, std::int64_t b) {
-  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
-  return a > kMax - b ? kMax : a + b;
-}
-
-}  // namespace
-
 Locks::~Locks() {
   for (const std::unique_ptr<Lock>& lock : locks_) {
-    for (Wait* wait = lock->first; wait != nullptr;) delete std::exchange(wait, wait->next);
+    if (lock->shares != nullptr) {
+      for (const auto& [token, share] : lock->shares->holders) delete share;
+    }
+    for (Wait* wait = lock->queue.first; wait != nullptr;) delete std::exchange(wait, wait->next);
+    if (lock->journal == nullptr) continue;
+    Wait* wait = lock->journal->observers.first;
+    while (wait != nullptr) delete std::exchange(wait, wait->next);
   }
 }
 
@@ -30,38 +22,88 @@ Locks::~Locks() {
 // ------------------------------------------------------------------------------------
 
 void Locks::Acquire(Session& session, Sequence sequence, const AcquireLock& acquire, Reply& reply) {
-  if (!Check(session, acquire, reply)) return;
-  const auto place = locks_.lower_bound(absl::string_view(acquire.name));
-  Lock* lock = place != locks_.end() && (*place)->name == acquire.name ? place->get() : nullptr;
-  std::uint64_t steps = kStepsPerCommand;
-  if (lock != nullptr) HandOver(*lock, steps);
+  if (!CheckMode(acquire, reply)) return;
+  Acquire(session, sequence,
+          {ObjectKind::kLock, acquire.name, acquire.wait_ns, acquire.value, 0, &acquire}, reply);
+}
 
-  const std::int64_t held_back_ns = core_->HeldBackNs();
-  const bool free = lock == nullptr || (lock->holder == nullptr && lock->first == nullptr);
-  if (free && held_back_ns == 0) {
-    if (!HasRoom(session, lock, /*queues=*/false, reply)) return;
-    if (lock == nullptr) lock = Create(place, acquire.name);
-    session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
-    Grant(*lock, session, sequence, acquire.value);
-    reply.result = LockGranted{lock->token};
-    return;
+void Locks::Acquire(Session& session, Sequence sequence, const Request& request, Reply& reply) {
+  if (!Check(session, request.name, request.value, reply)) return;
+  if (request.wait_ns < 0) return Refuse(reply, ReplyCode::kInvalid, "a wait must not be negative");
+  const AcquireLock* const acquire = request.acquire;
+  const LockMode mode = acquire == nullptr ? LockMode::kExclusive : acquire->mode;
+  const auto place = locks_.lower_bound(Key{request.kind, request.name});
+  Lock* lock =
+      place != locks_.end() && Is(**place, request.kind, request.name) ? place->get() : nullptr;
+  std::uint64_t steps = kStepsPerCommand;
+  if (lock != nullptr) Settle(*lock, steps);
+  if (lock != nullptr && acquire != nullptr && !CheckFits(session, *lock, *acquire, reply)) {
+    return RetireIfIdle(*lock);
   }
-  if (acquire.wait_ns == 0) {
+
+  const std::int64_t held_back_ns = HeldBackNs(lock);
+  const bool free =
+      lock == nullptr || (lock->queue.first == nullptr &&
+                          Free(*lock, mode, acquire == nullptr ? 0 : acquire->permits));
+  if (!(free && held_back_ns == 0) && request.wait_ns == 0) {
     LockHeld& held = reply.result.emplace<LockHeld>();
     held.held_back_ns = held_back_ns;
     if (lock == nullptr) return;
     held.holder = DescribeHolder(*lock);
-    held.waiting = lock->waiting;
-    EraseIfIdle(*lock);
+    held.waiting = lock->queue.size;
+    return RetireIfIdle(*lock);
+  }
+  if (!HasRoom(lock, request.kind, reply)) return;
+  if (free && held_back_ns == 0) {
+    if (lock == nullptr) lock = Create(place, request.kind, request.name);
+    if (mode != LockMode::kExclusive) {
+      Wait* share = NewWait(*lock, session, sequence);
+      Fill(*share, request);
+      TakeShare(share);
+      reply.result = GrantOf(*lock, *share);
+      return;
+    }
+    session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
+    Grant(*lock, session, sequence, request.value);
+    if (acquire != nullptr && (acquire->delay_ns > 0 || !acquire->owner.empty())) {
+      SharesOf(*lock).delay_ns = acquire->delay_ns;
+      SharesOf(*lock).owner = acquire->owner;
+    }
+    Record(*lock, lock->token, ChangeKind::kGranted);
+    reply.result = LockGranted{lock->token};
     return;
   }
-  if (!HasRoom(session, lock, /*queues=*/true, reply)) return;
-  if (lock == nullptr) lock = Create(place, acquire.name);
+  if (!HasRoomToWait(session, lock == nullptr ? 0 : lock->queue.size,
+                     core_->limits.waiters_per_lock_max, reply)) {
+    return;
+  }
+  if (lock == nullptr) lock = Create(place, request.kind, request.name);
   LockQueued& queued = reply.result.emplace<LockQueued>();
-  queued.ahead = lock->waiting;
+  queued.ahead = CountAhead(*lock, request.priority);
   queued.holder = DescribeHolder(*lock);
   queued.held_back_ns = held_back_ns;
-  Enqueue(*lock, session, sequence, acquire);
+  Enqueue(*lock, session, sequence, request);
+}
+
+void Locks::Fill(Wait& wait, const Request& request) {
+  wait.value = request.value;
+  wait.priority = static_cast<std::uint8_t>(request.priority);
+  core_->hash.AddBytes(wait.value);
+  if (request.acquire == nullptr) return;
+  wait.mode = request.acquire->mode;
+  wait.permits = request.acquire->permits;
+  wait.delay_ns = request.acquire->delay_ns;
+  wait.owner = request.acquire->owner;
+  // What a plain lock says anyhow is left out.
+  if (wait.mode == LockMode::kExclusive && wait.delay_ns == 0 && wait.owner.empty()) return;
+  core_->hash.Add(static_cast<std::uint64_t>(wait.mode));
+  core_->hash.Add(wait.permits);
+  core_->hash.AddSigned(wait.delay_ns);
+  core_->hash.AddBytes(wait.owner);
+  if (wait.mode == LockMode::kPermits) {
+    core_->Touch(*wait.lock);
+    SharesOf(*wait.lock).total = request.acquire->total;
+  }
 }
 
 void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {
@@ -71,39 +113,53 @@ void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {
     return;
   }
   Lock& lock = *it->second.lock;
+  if (it->second.wait != nullptr && it->second.wait->token != 0) {
+    reply.result = GrantOf(lock, *it->second.wait);
+    return;
+  }
   if (it->second.wait == nullptr) {  // the grant came first
-    reply.result = LockGranted{lock.token};
+    if (const OperationRecord* operation = OperationOf(lock)) {
+      reply.result = AttemptStarted{lock.token, operation->point, operation->attempts};
+    } else {
+      reply.result = LockGranted{lock.token};
+    }
     return;
   }
   core_->Raise();
   EndWait(it->second.wait);
-  EraseIfIdle(lock);
+  RetireIfIdle(lock);
   reply.result = WaitCancelled{};
 }
 
 void Locks::Release(Session& session, const ReleaseLock& release, Reply& reply) {
-  const auto place = locks_.find(absl::string_view(release.name));
-  // The token names the grant: a repeat cannot free a later one (PITFALLS L10).
-  if (place == locks_.end() || (*place)->holder != &session || (*place)->token != release.token) {
-    return Refuse(reply, ReplyCode::kNotHeld,
-                  absl::StrCat("this session does not hold the lock '", release.name,
-                               "' with token ", release.token));
-  }
-  Lock& lock = **place;
-  core_->Raise();
-  Vacate(lock);
+  GiveBack(session, {ObjectKind::kLock, release.name}, release.token, reply);
+}
+
+void Locks::GiveBack(Session& session, const Key& key, Revision token, Reply& reply) {
+  const auto place = locks_.find(key);
+  Lock* const lock = place == locks_.end() ? nullptr : place->get();
   std::uint64_t steps = kStepsPerCommand;
-  HandOver(lock, steps);
-  if (Idle(lock)) Erase(place);
+  // The token names the grant: a repeat cannot end a later one (PITFALLS L10, E2).
+  if (lock != nullptr && lock->holder == &session && lock->token == token) {
+    core_->Raise();
+    Vacate(*lock, ChangeKind::kReleased);
+  } else if (Wait* share = lock == nullptr ? nullptr : FindShare(*lock, session, token)) {
+    core_->Raise();
+    DropShare(share, ChangeKind::kReleased);
+  } else {
+    return RefuseNotHeld(key, token, reply);
+  }
+  Settle(*lock, steps);
+  if (Idle(*lock)) Retire(place);
   reply.result = LockReleased{};
 }
 
-bool Locks::CheckName(const std::string& name, Reply& reply) const {
+bool Locks::CheckName(absl::string_view name, Reply& reply) const {
   if (name.empty()) {
-    Refuse(reply, ReplyCode::kInvalid, "a lock's name must not be empty");
+    Refuse(reply, ReplyCode::kInvalid, "a name must not be empty");
   } else if (name.size() > core_->limits.name_bytes_max) {
     Refuse(reply, ReplyCode::kInvalid,
-           absl::StrCat("the lock's name has ", name.size(), " bytes; the limit is ",
+           absl::StrCat("the name has ", name.size(), " bytes; the limit is ",
                         core_->limits.name_bytes_max));
   } else {
     return true;
@@ -111,18 +167,41 @@ bool Locks::CheckName(const std::string& name, Reply& reply) const {
   return false;
 }
 
-bool Locks::Check(const Session& session, const AcquireLock& acquire, Reply& reply) const {
+Locks::Table::iterator Locks::FindHeld(const Session& session, const Key& key, Revision token,
+                                       Reply& reply) {
+  const auto place = locks_.find(key);
+  if (place != locks_.end() && (*place)->holder == &session && (*place)->token == token) {
+    return place;
+  }
+  RefuseNotHeld(key, token, reply);
+  return locks_.end();
+}
+
+void Locks::RefuseNotHeld(const Key& key, Revision token, Reply& reply) {
+  if (key.kind == ObjectKind::kOperation) {
+    Refuse(reply, ReplyCode::kNotHeld,
+           absl::StrCat("token ", token, " is not, or no longer, that of the current attempt"));
+    return;
+  }
+  const bool election = key.kind == ObjectKind::kElection;
+  Refuse(reply, ReplyCode::kNotHeld,
+         absl::StrCat(election ? "this session does not lead the election '"
+                               : "this session does not hold the lock '",
+                      key.name, election ? "' in term " : "' with token ", token));
+}
+
+bool Locks::Check(const Session& session, absl::string_view name, absl::string_view value,
+                  Reply& reply) const {
   const Limits& limits = core_->limits;
   const auto invalid = [&reply](std::string message) {
     Refuse(reply, ReplyCode::kInvalid, std::move(message));
     return false;
   };
-  if (!CheckName(acquire.name, reply)) return false;
-  if (acquire.value.size() > limits.value_bytes_max) {
-    return invalid(absl::StrCat("the holder's value has ", acquire.value.size(),
-                                " bytes; the limit is ", limits.value_bytes_max));
+  if (!CheckName(name, reply)) return false;
+  if (value.size() > limits.value_bytes_max) {
+    return invalid(absl::StrCat("the holder's value has ", value.size(), " bytes; the limit is ",
+                                limits.value_bytes_max));
   }
-  if (acquire.wait_ns < 0) return invalid("a wait must not be negative");
   // Also when it is only to wait: the grant, later, refuses nobody.
   if (session.claims.size() >= core_->limits.locks_per_session_max) {
     Refuse(reply, ReplyCode::kLimit,
@@ -133,33 +212,37 @@ bool Locks::Check(const Session& session, const AcquireLock& acquire, Reply& rep
   return true;
 }
 
-bool Locks::HasRoom(const Session& session, const Lock* lock, bool queues, Reply& reply) const {
-  const Limits& limits = core_->limits;
+bool Locks::HasRoom(const Lock* lock, ObjectKind kind, Reply& reply) const {
+  if (lock != nullptr && Used(*lock)) return true;
+  const bool election = kind == ObjectKind::kElection;
+  if (count(kind) < (election ? core_->limits.elections_max : core_->limits.locks_max)) return true;
+  Refuse(reply, ReplyCode::kLimit,
+         absl::StrCat("the cluster has ", count(kind), election ? " elections" : " locks",
+                      ", its limit; wait until some are released"));
+  return false;
+}
+
+bool Locks::HasRoomToWait(const Session& session, std::uint64_t waiting, std::uint64_t limit,
+                          Reply& reply) const {
   const auto full = [&reply](std::string message) {
     Refuse(reply, ReplyCode::kLimit, std::move(message));
     return false;
   };
-  if (lock == nullptr && locks_.size() >= limits.locks_max) {
-    return full(absl::StrCat("the cluster has ", locks_.size(),
-                             " locks, its limit; wait until some are released"));
-  }
-  if (!queues) return true;
   // Events count as well: they stay until the client says that it has them.
-  if (session.waits + session.events.size() >= limits.waits_per_session_max) {
+  if (session.waits + session.events.size() >= core_->limits.waits_per_session_max) {
     return full(absl::StrCat("this session has ", session.waits, " waits and ",
                              session.events.size(), " events not acknowledged; the limit is ",
-                             limits.waits_per_session_max));
+                             core_->limits.waits_per_session_max));
   }
-  if (lock != nullptr && lock->waiting >= limits.waiters_per_lock_max) {
-    return full(absl::StrCat(lock->waiting, " are waiting for this lock already, its limit"));
-  }
+  if (waiting >= limit)
+    return full(absl::StrCat(waiting, " are waiting for this already, its limit"));
   return true;
 }
 
 // ---- Steps
 // ---------------------------------------------------------------------------------------
 
-Lock* Locks::Create(Table::iterator hint, const std::string& name) {
+Lock* Locks::Create(Table::iterator hint, ObjectKind kind, absl::string_view name) {
   std::unique_ptr<Lock> lock;
   if (spare_.empty()) {
     lock = std::make_unique<Lock>();
@@ -167,13 +250,18 @@ Lock* Locks::Create(Table::iterator hint, const std::string& name) {
     lock = std::move(spare_.back());
     spare_.pop_back();
   }
-  lock->name = name;
+  lock->kind = kind;
+  lock->name.assign(name.data(), name.size());
   lock->epoch = core_->epoch;
+  ++counts_[static_cast<std::size_t>(kind)];
+  // What was forgotten of an election may have been changes of this one.
+  if (kind != ObjectKind::kLock) StartJournal(*lock, counters.forgotten_through);
   return locks_.insert(hint, std::move(lock))->get();
 }
 
 void Locks::Grant(Lock& lock, Session& session, Sequence acquire, const std::string& value) {
   core_->Touch(lock);
+  Use(lock);
   lock.holder = &session;
   lock.token = core_->Raise();
   lock.acquire = acquire;
@@ -185,43 +273,89 @@ void Locks::Grant(Lock& lock, Session& session, Sequence acquire, const std::str
   core_->hash.AddBytes(lock.value);
 }
 
-void Locks::GrantFirst(Lock& lock) {
-  Wait* wait = lock.first;
+void Locks::Grant(Wait* wait) {
   Session& session = *wait->session;
+  Lock& lock = *wait->lock;
   const Sequence acquire = wait->acquire;
+  const std::int64_t attempt_ns = wait->attempt_ns;
+  if (wait->mode != LockMode::kExclusive) {
+    Unlink(wait);
+    TakeShare(wait);
+    const LockGranted granted = GrantOf(lock, *wait);
+    sessions_->Tell(session, {session.id, wait->token,
+                              LockGrantedEvent{acquire, lock.name, granted.token, granted.fence,
+                                               granted.seat}});
+    return;
+  }
   Grant(lock, session, acquire, wait->value);
+  if (wait->delay_ns > 0 || !wait->owner.empty()) {
+    SharesOf(lock).delay_ns = wait->delay_ns;
+    SharesOf(lock).owner = wait->owner;
+  }
   Unlink(wait);
+  delete wait;
   session.claims.find(acquire)->second.wait = nullptr;
+  if (lock.kind == ObjectKind::kOperation) {
+    StartAttempt(lock, attempt_ns);
+    return TellStarted(lock);
+  }
   sessions_->Tell(session,
                   {session.id, lock.token, LockGrantedEvent{acquire, lock.name, lock.token}});
+  Record(lock, lock.token, ChangeKind::kGranted);
 }
 
-void Locks::Enqueue(Lock& lock, Session& session, Sequence sequence, const AcquireLock& acquire) {
+void Locks::Enqueue(Lock& lock, Session& session, Sequence sequence, const Request& request) {
+  Wait* wait = NewWait(lock, session, sequence);
+  wait->deadline_ns = SaturatingAdd(core_->now_ns, request.wait_ns);
+  Fill(*wait, request);
+  Link(wait);
+  if (core_->HeldBackNs() > 0) PutOff(lock);
+  core_->hash.AddSigned(wait->deadline_ns);
+}
+
+Wait* Locks::NewWait(Lock& lock, Session& session, Sequence sequence) {
+  Use(lock);
   Wait* wait = new Wait;
   wait->session = &session;
   wait->lock = &lock;
   wait->acquire = sequence;
   wait->id = core_->Raise();
   wait->queued_ns = core_->now_ns;
-  wait->deadline_ns = SaturatingAdd(core_->now_ns, acquire.wait_ns);
-  wait->value = acquire.value;
   wait->epoch = core_->epoch;
   session.claims.try_emplace(session.claims.end(), sequence, Claim{&lock, wait});
-  Link(wait);
-  if (core_->HeldBackNs() > 0) PutOff(lock);
   core_->hash.Add(wait->id);
   core_->hash.Add(session.id);
-  core_->hash.AddSigned(wait->deadline_ns);
   core_->hash.AddBytes(lock.name);
-  core_->hash.AddBytes(wait->value);
+  return wait;
+}
+
+std::uint64_t Locks::CountAhead(const Lock& lock, std::uint32_t priority) const {
+  if (lock.kind != ObjectKind::kElection) return lock.queue.size;
+  std::uint64_t ahead = 0;
+  const auto& classes = lock.journal->classes;
+  for (auto it = classes.lower_bound(static_cast<std::uint8_t>(priority)); it != classes.end();) {
+    ahead += (it++)->second.size;
+  }
+  return ahead;
 }
 
 void Locks::Link(Wait* wait) {
   Lock& lock = *wait->lock;
-  wait->previous = lock.last;
-  (lock.last == nullptr ? lock.first : lock.last->next) = wait;
-  lock.last = wait;
-  ++lock.waiting;
+  Queue& queue = QueueOf(*wait);
+  Wait* before = queue.last;
+  if (lock.kind == ObjectKind::kElection && !wait->observes) {
+    auto& classes = lock.journal->classes;
+    const auto it = classes.lower_bound(wait->priority);
+    before = it == classes.end() ? nullptr : it->second.last;
+    Journal::Class& own = classes[wait->priority];
+    own.last = wait;
+    ++own.size;
+  }
+  wait->previous = before;
+  wait->next = before == nullptr ? queue.first : before->next;
+  (wait->previous == nullptr ? queue.first : wait->previous->next) = wait;
+  (wait->next == nullptr ? queue.last : wait->next->previous) = wait;
+  ++queue.size;
   ++wait->session->waits;
   if (wait->deadline_ns != kWaitForever) deadlines_.Add(wait->deadline_ns, wait->id, wait);
 }
@@ -229,59 +363,104 @@ void Locks::Link(Wait* wait) {
 void Locks::Unlink(Wait* wait) {
   core_->Touch(*wait);
   Lock& lock = *wait->lock;
-  (wait->previous == nullptr ? lock.first : wait->previous->next) = wait->next;
-  (wait->next == nullptr ? lock.last : wait->next->previous) = wait->previous;
-  --lock.waiting;
+  Queue& queue = QueueOf(*wait);
+  if (lock.kind == ObjectKind::kElection && !wait->observes) {
+    auto& classes = lock.journal->classes;
+    const auto it = classes.find(wait->priority);
+    if (--it->second.size == 0) {
+      classes.erase(it);
+    } else if (it->second.last == wait) {
+      it->second.last = wait->previous;
+    }
+  }
+  (wait->previous == nullptr ? queue.first : wait->previous->next) = wait->next;
+  (wait->next == nullptr ? queue.last : wait->next->previous) = wait->previous;
+  --queue.size;
   --wait->session->waits;
   if (wait->deadline_ns != kWaitForever) deadlines_.Remove(wait->deadline_ns, wait->id);
-  delete wait;
 }
 
 void Locks::EndWait(Wait* wait) {
   core_->hash.Add(wait->id);
   wait->session->claims.erase(wait->acquire);
   Unlink(wait);
+  delete wait;
 }
 
-void Locks::Vacate(Lock& lock) {
+void Locks::Vacate(Lock& lock, ChangeKind why, absl::string_view by) {
   core_->Touch(lock);
   core_->hash.Add(lock.token);
+  if (lock.journal != nullptr) Record(lock, core_->Raise(), why, by);
+  if (lock.shares != nullptr) {
+    const bool expired = lock.holder->dead && lock.holder->end == SessionEnd::kExpired;
+    if (expired || why == ChangeKind::kBroken) StartDelay(lock, lock.shares->delay_ns);
+    lock.shares->delay_ns = 0;
+    lock.shares->owner.clear();
+  }
+  if (lock.kind == ObjectKind::kOperation) EndAttempt(lock);
   lock.holder->claims.erase(lock.acquire);
   lock.holder = nullptr;
   lock.token = 0;
   lock.value.clear();
 }
 
-void Locks::HandOver(Lock& lock, std::uint64_t& steps) {
+bool Locks::Settle(Lock& lock, std::uint64_t& steps) {
+  const OperationRecord* operation = OperationOf(lock);
+  const bool overdue = operation != nullptr && operation->overdue;
   if (lock.holder != nullptr) {
-    if (!lock.holder->dead) return;
-    Vacate(lock);
+    if (!lock.holder->dead && !overdue) return true;
+    if (lock.holder->dead) Vacate(lock, ChangeKind::kLost);
   }
-  if (core_->HeldBackNs() > 0) return;
-  while (lock.first != nullptr) {
-    if (!lock.first->session->dead) return GrantFirst(lock);
-    if (steps == 0) return PutOff(lock);
+  if (lock.shares != nullptr) PurgeShares(lock, steps);
+  // Who waits for what is done is told so, and gets nothing.
+  if (HeldBackNs(&lock) > 0 || (operation != nullptr && operation->done)) return true;
+  while (lock.queue.first != nullptr) {
+    Wait* const first = lock.queue.first;
+    if (first->session->dead) {
+      if (steps == 0) return PutOff(lock);
+      --steps;
+      EndWait(first);
+      continue;
+    }
+    if (lock.holder != nullptr && overdue) Vacate(lock, ChangeKind::kLost);
+    if (!Free(lock, first->mode, first->permits)) return true;
+    const bool alone = first->mode == LockMode::kExclusive;
+    Grant(first);
+    if (alone) return true;
+    // Others may come in with it.
+    if (steps == 0) return lock.queue.first == nullptr || PutOff(lock);
     --steps;
-    EndWait(lock.first);
   }
+  return true;
 }
 
-void Locks::PutOff(Lock& lock) {
-  if (lock.pending != 0) return;
+bool Locks::PutOff(Lock& lock) {
+  if (lock.pending != 0) return false;
   core_->Touch(lock);
-  lock.pending = ++last_pending_;
+  lock.pending = ++counters.last_pending;
   pending_.push_back(&lock);
+  return false;
 }
 
-void Locks::EraseIfIdle(Lock& lock) {
-  if (Idle(lock)) Erase(locks_.find(absl::string_view(lock.name)));
+void Locks::RetireIfIdle(Lock& lock) {
+  if (Idle(lock)) Retire(locks_.find(KeyOf(lock)));
+}
+
+void Locks::Retire(Table::iterator place) {
+  if ((*place)->journal == nullptr || (*place)->kind == ObjectKind::kOperation) {
+    --counts_[static_cast<std::size_t>((*place)->kind)];
+    Erase(place);
+  } else if (Used(**place)) {
+    Rest(**place);
+  }
 }
 
 void Locks::Erase(Table::iterator place) {
   constexpr std::size_t kSpareMax = 64;
   constexpr std::size_t kSpareValueMax = 256;
   core_->Touch(**place);
-  if (spare_.size() < kSpareMax && (*place)->value.capacity() <= kSpareValueMax) {
+  if ((*place)->journal == nullptr && (*place)->shares == nullptr && spare_.size() < kSpareMax &&
+      (*place)->value.capacity() <= kSpareValueMax) {
     spare_.push_back(std::move(locks_.extract(place).value()));
   } else {
     locks_.erase(place);
@@ -291,34 +470,63 @@ void Locks::Erase(Table::iterator place) {
 // ---- What time brings
 // ----------------------------------------------------------------------------
 
-void Locks::EndDueWaits() {
-  while (Wait* wait = deadlines_.PopDue(core_->now_ns)) {
-    Session& session = *wait->session;
-    Lock& lock = *wait->lock;
-    const Sequence acquire = wait->acquire;
-    core_->Touch(*wait);
-    wait->deadline_ns = kWaitForever;  // its timer is out already
-    EndWait(wait);
-    if (!session.dead) {
-      sessions_->Tell(session, {session.id, core_->Raise(),
-                                WaitEndedEvent{acquire, lock.name, WaitEnd::kDeadline}});
+void Locks::RunTimers() {
+  for (;;) {
+    // The first of all kinds. Waits come before the rest if they are equal, which ids never
+    // are.
+    const auto* wait = deadlines_.First();
+    const auto* attempt = attempts_.First();
+    const auto* delay = delays_.First();
+    const auto* expiry = core_->budget > 0 ? expiries_.First() : nullptr;
+    std::pair<std::int64_t, std::uint64_t> first{core_->now_ns, kRevisionMax};
+    const auto earlier = [&first](const auto* entry) {
+      if (entry == nullptr || std::pair(entry->due_ns, entry->id) > first) return false;
+      first = {entry->due_ns, entry->id};
+      return true;
+    };
+    const bool any_wait = earlier(wait), any_attempt = earlier(attempt),
+               any_expiry = earlier(expiry);
+    const bool any_delay = earlier(delay);
+    if (any_delay) {
+      EndDelay(*delay->what);
+    } else if (any_expiry) {
+      --core_->budget;
+      RunExpiry(*expiry->what, core_->budget);
+    } else if (any_attempt) {
+      RunAttemptTimer(*attempt->what);
+    } else if (any_wait) {
+      EndDueWait(deadlines_.PopDue(core_->now_ns));
+    } else {
+      return;
     }
-    EraseIfIdle(lock);
   }
+}
+
+void Locks::EndDueWait(Wait* wait) {
+  Session& session = *wait->session;
+  Lock& lock = *wait->lock;
+  const Sequence acquire = wait->acquire;
+  core_->Touch(*wait);
+  wait->deadline_ns = kWaitForever;  // its timer is out already
+  EndWait(wait);
+  if (!session.dead) {
+    sessions_->Tell(session,
+                    {session.id, core_->Raise(),
+                     WaitEndedEvent{acquire, std::string(ShownName(lock)), WaitEnd::kDeadline}});
+  }
+  RetireIfIdle(lock);
 }
 
 void Locks::HandOverPending() {
   if (core_->HeldBackNs() > 0) return;
   while (!pending_.empty() && core_->budget > 0) {
     Lock& lock = *pending_.front();
-    HandOver(lock, core_->budget);
-    // It keeps its place until it is through.
-    if (lock.holder == nullptr && lock.first != nullptr) return;
+    if (!Settle(lock, core_->budget)) return;  // it keeps its place until it is through
     if (core_->budget > 0) --core_->budget;
     pending_.pop_front();
     core_->Touch(lock);
     lock.pending = 0;
-    EraseIfIdle(lock);
+    RetireIfIdle(lock);
   }
 }
 
@@ -326,12 +534,15 @@ bool Locks::CleanUp(Session& dead) {
   while (!dead.claims.empty() && core_->budget > 0) {
     --core_->budget;
     const Claim claim = dead.claims.begin()->second;
-    if (claim.wait != nullptr) {
+    if (claim.wait != nullptr && claim.wait->token != 0) {
+      DropShare(claim.wait, ChangeKind::kLost);
+      Settle(*claim.lock, core_->budget);
+    } else if (claim.wait != nullptr) {
       EndWait(claim.wait);
     } else {
-      HandOver(*claim.lock, core_->budget);
+      Settle(*claim.lock, core_->budget);
     }
-    EraseIfIdle(*claim.lock);
+    RetireIfIdle(*claim.lock);
   }
   while (!dead.events.empty() && core_->budget > 0) {
     --core_->budget;

@@ -1,4 +1,5 @@
-// The table of exclusive locks and their queues.
+// The table of all that is held and waited for: locks, elections and attempts at operations; their
+// queues, and who watches them.
 #ifndef TENURE_MACHINE_LOCKS_H_
 #define TENURE_MACHINE_LOCKS_H_
 
@@ -6,43 +7,119 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/compare.h"
 #include "machine/core.h"
+#include "machine/limits.h"
 #include "machine/sessions.h"
 #include "machine/timers.h"
 #include "tenure/command.h"
 
 namespace tenure::machine {
 
-// One queued AcquireLock. Linked into its lock's queue, so that leaving it costs O(1).
+// One queued AcquireLock, Campaign or Begin, or one Observe or AwaitOperation: linked into its
+// lock's queue, so that leaving it costs O(1). Or an AcquireLock that holds a share of its lock.
 struct Wait {
   Session* session = nullptr;
   Lock* lock = nullptr;
-  Sequence acquire = 0;
-  Revision id = 0;  // the revision that queued it: the order of all waits
+  Sequence acquire = 0;  // of whichever of these
+  Revision id = 0;       // the revision that queued it: the order of all waits
   std::int64_t queued_ns = 0;
   std::int64_t deadline_ns = kWaitForever;
   std::string value;
   std::uint32_t epoch = 0;
+  std::uint8_t priority = 0;
+  bool observes = false;
+  Revision after = 0;           // of an Observe
+  std::int64_t attempt_ns = 0;  // of a Begin: its deadline, from the attempt's start
+  LockMode mode = LockMode::kExclusive;
+  std::uint64_t permits = 0;
+  std::int64_t delay_ns = 0;
+  std::string owner;
+  Revision token = 0;           // of one that holds; 0: it waits
+  std::int64_t granted_ns = 0;  // likewise
+  std::uint64_t seat = 0;       // likewise, of a semaphore
   Wait* previous = nullptr;
   Wait* next = nullptr;
 };
 
-// Exists while it is held or waited for.
+struct Queue {
+  Wait* first = nullptr;
+  Wait* last = nullptr;
+  std::uint32_t size = 0;
+};
+
+// What a key has, from its first Begin until it expires or is forgotten. Its lock is held by the
+// attempt in progress, and waited for by those who would take over. Without one, it is done, or
+// claimable.
+struct OperationRecord {
+  std::string fingerprint;
+  std::string point;
+  std::string response;
+  bool done = false;
+  bool failed = false;
+  bool overdue = false;  // the attempt's deadline has passed: who comes may have it
+  std::int64_t retention_ns = 0;
+  std::int64_t attempt_ns = kWaitForever;   // the attempt's time, from each Checkpoint
+  std::int64_t deadline_ns = kWaitForever;  // and its end
+  std::int64_t expires_ns = kWaitForever;   // of the record; only while there is no attempt
+  Revision expiry = 0;                      // the id of that timer
+  std::uint64_t attempts = 0;
+};
+
+// What a lock has that is a semaphore, is shared, or whose exclusive holder wants a delay.
+struct Shares {
+  std::uint64_t total = 0;                   // of a semaphore; 0: it is none
+  std::uint64_t taken = 0;                   // of these
+  absl::btree_map<Revision, Wait*> holders;  // by their tokens
+  Revision first = 0;                        // the token of the first who shares
+  absl::btree_map<std::pair<SessionId, std::string>, std::uint32_t> owners;  // of those who share
+  absl::btree_set<std::uint64_t> free_seats;                                 // below `seats`
+  std::uint64_t seats = 0;
+  std::int64_t delay_ns = 0;          // the exclusive holder's
+  std::string owner;                  // likewise
+  std::int64_t delayed_until_ns = 0;  // nobody gets it before; 0: no delay
+  Revision delay = 0;                 // the id of that timer
+};
+
+// What a watched lock, any election and any operation have besides.
+struct Journal {
+  std::deque<Change> changes;    // the last ones
+  Revision dropped_through = 0;  // the last change before them
+  Queue observers;               // in the order of `after`
+  std::uint64_t idle = 0;        // its place among the idle; 0: it is used
+  std::uint64_t untold = 0;  // its place among those whose observers are to be told; 0: none are
+  // The last waits of each priority, and how many there are. Only of elections.
+  struct Class {
+    Wait* last = nullptr;
+    std::uint32_t size = 0;
+  };
+  absl::btree_map<std::uint8_t, Class> classes;
+  std::unique_ptr<OperationRecord> operation;
+
+  Revision last_change() const {
+    return changes.empty() ? dropped_through : changes.back().revision;
+  }
+};
+
+// A lock, or an election, which is a lock with priorities and a journal. Exists while it is held,
+// waited for or watched; with a journal also for a while afterwards.
 struct Lock {
+  ObjectKind kind = ObjectKind::kLock;
   std::string name;
   std::string value;          // the holder's
   Session* holder = nullptr;  // may be dead: then anyone who comes may have the lock
   Revision token = 0;
   Sequence acquire = 0;  // the holder's AcquireLock
   std::int64_t granted_ns = 0;
-  Wait* first = nullptr;
-  Wait* last = nullptr;
-  std::uint32_t waiting = 0;
+  Queue queue;
+  std::unique_ptr<Journal> journal;
+  std::unique_ptr<Shares> shares;
   std::uint32_t epoch = 0;
   std::uint64_t pending = 0;  // its place among the hand-overs to come; 0: it is not among them
 };
@@ -58,87 +135,248 @@ class Locks {
   Locks& operator=(const Locks&) = delete;
 
   void Acquire(Session& session, Sequence sequence, const AcquireLock& acquire, Reply& reply);
+  void Run(Session& session, const Downgrade& downgrade, Reply& reply);
+  void Run(const Session& session, const BreakLock& broken, Reply& reply);
+  void Run(Session& session, Sequence sequence, const Campaign& campaign, Reply& reply);
+  void Run(Session& session, const Proclaim& proclaim, Reply& reply);
+  void Run(Session& session, const Resign& resign, Reply& reply);
+  void Run(Session& session, const tenure::HandOver& hand_over, Reply& reply);
+  void Run(Session& session, Sequence sequence, const Observe& observe, Reply& reply);
   void Cancel(Session& session, const CancelWait& cancel, Reply& reply);
   void Release(Session& session, const ReleaseLock& release, Reply& reply);
 
-  // Ends the waits whose deadline has come, by (deadline, id).
-  void EndDueWaits();
+  void Run(Session& session, Sequence sequence, const Begin& begin, Reply& reply);
+  void Run(Session& session, const Checkpoint& checkpoint, Reply& reply);
+  void Run(Session& session, const Extend& extend, Reply& reply);
+  void Run(Session& session, const FinishAttempt& finish, Reply& reply);
+  void Run(Session& session, Sequence sequence, const AwaitOperation& await, Reply& reply);
+  void Run(Session& session, const Forget& forget, Reply& reply);
+
+  // Ends the waits and marks the attempts whose deadline has come, and removes the records that
+  // expire, within the budget: by (due, id) over all of these.
+  void RunTimers();
   // Goes on with the hand-overs that are left over, in their order, within the budget.
   void HandOverPending();
+  // Tells observers of changes, each of which takes one step of `steps`.
+  void TellObservers(std::uint64_t& steps);
   // Takes from a dead session what it held and waited for, in the order of its sequences, within
   // the budget. True when nothing is left.
   bool CleanUp(Session& dead);
 
-  // The first lock whose name is greater than `after`, in byte order. Null if there is none.
-  Lock* NextAfter(absl::string_view after) const;
-  // The one of that name. Null if there is none.
-  Lock* Find(absl::string_view name) const;
+  // The first whose kind and name are greater, in byte order. Null if there is none.
+  Lock* NextAfter(ObjectKind kind, absl::string_view name) const;
+  // The one of that kind and name. Null if there is none.
+  Lock* Find(ObjectKind kind, absl::string_view name) const;
   // Put together again what a snapshot has of locks, then of their holders, then of waits, by their
   // ids. Null or false if there is one already, or the session has a claim with that sequence. At
   // last: FinishRestore().
   Lock* Restore(std::unique_ptr<Lock> lock);
   bool RestoreHolder(Lock& lock, Session& session);
   bool RestoreWait(std::unique_ptr<Wait> wait);
-  bool FinishRestore(std::uint64_t last_pending);
-  std::uint64_t last_pending() const { return last_pending_; }
+  bool FinishRestore();
+  // Counters that a snapshot has too.
+  struct Counters {
+    std::uint64_t last_pending = 0;
+    std::uint64_t last_untold = 0;
+    std::uint64_t last_idle = 0;
+    // The last change of all that were forgotten when they had been idle for long.
+    Revision forgotten_through = 0;
+  };
+  Counters counters;
 
-  std::uint64_t count() const { return locks_.size(); }
+  std::uint64_t count(ObjectKind kind) const { return counts_[static_cast<std::size_t>(kind)]; }
+  // True if HandOverPending() or TellObservers() have anything to do.
   bool has_pending() const { return !pending_.empty(); }
+  bool has_untold() const { return !untold_.empty(); }
+  // True if records have expired that RunTimers() has not removed yet.
+  bool has_expired() const {
+    return expiries_.First() != nullptr && expiries_.First()->due_ns <= core_->now_ns;
+  }
+  bool has_expiries() const { return expiries_.First() != nullptr; }
 
   void Get(const GetLock& get, Reply& reply) const;
   void List(const ListLocks& list, Reply& reply) const;
+  void Get(const GetElection& get, Reply& reply) const;
+  void List(const ListElections& list, Reply& reply) const;
+  void Get(const GetOperation& get, Reply& reply) const;
+  void List(const ListOperations& list, Reply& reply) const;
 
  private:
-  // In byte order, compared once per step of the search.
+  // What acquiring and campaigning have in common.
+  struct Request {
+    ObjectKind kind;
+    const std::string& name;
+    std::int64_t wait_ns;
+    const std::string& value;
+    std::uint32_t priority;
+    const AcquireLock* acquire;  // what else it says; null for the other kinds
+  };
+  // By kind, then in byte order, compared once per step of the search.
+  struct Key {
+    ObjectKind kind;
+    absl::string_view name;
+  };
   struct ByName {
     using is_transparent = void;
-    using Pointer = std::unique_ptr<Lock>;
-    static absl::string_view Name(const Pointer& lock) { return lock->name; }
-    static absl::string_view Name(absl::string_view name) { return name; }
+    static Key Of(const std::unique_ptr<Lock>& lock) { return {lock->kind, lock->name}; }
+    static Key Of(const Key& key) { return key; }
     template <typename A, typename B>
-    absl::weak_ordering operator()(const A& a, const B& b) const {
-      const int order = Name(a).compare(Name(b));
+    absl::weak_ordering operator()(const A& one, const B& other) const {
+      const Key a = Of(one), b = Of(other);
+      const int order = a.kind != b.kind ? (a.kind < b.kind ? -1 : 1) : a.name.compare(b.name);
       if (order == 0) return absl::weak_ordering::equivalent;
       return order < 0 ? absl::weak_ordering::less : absl::weak_ordering::greater;
     }
   };
   using Table = absl::btree_set<std::unique_ptr<Lock>, ByName>;
+  static Key KeyOf(const Lock& lock) { return {lock.kind, lock.name}; }
+  static bool Is(const Lock& lock, ObjectKind kind, absl::string_view name) {
+    return lock.kind == kind && lock.name == name;
+  }
 
   // False, with the refusal in `reply`, if no lock can have that name.
-  bool CheckName(const std::string& name, Reply& reply) const;
+  bool CheckName(absl::string_view name, Reply& reply) const;
   // False, with the refusal in `reply`, if the request can never be met or a table is full.
-  bool Check(const Session& session, const AcquireLock& acquire, Reply& reply) const;
-  bool HasRoom(const Session& session, const Lock* lock, bool queues, Reply& reply) const;
-  Lock* Create(Table::iterator hint, const std::string& name);
+  bool Check(const Session& session, absl::string_view name, absl::string_view value,
+             Reply& reply) const;
+  bool HasRoom(const Lock* lock, ObjectKind kind, Reply& reply) const;
+  bool HasRoomToWait(const Session& session, std::uint64_t waiting, std::uint64_t limit,
+                     Reply& reply) const;
+  void Acquire(Session& session, Sequence sequence, const Request& request, Reply& reply);
+  void GiveBack(Session& session, const Key& key, Revision token, Reply& reply);
+  // What `session` holds with `token`; otherwise the end, with the refusal in `reply`.
+  Table::iterator FindHeld(const Session& session, const Key& key, Revision token, Reply& reply);
+  static void RefuseNotHeld(const Key& key, Revision token, Reply& reply);
+  Lock* Create(Table::iterator hint, ObjectKind kind, absl::string_view name);
   void Grant(Lock& lock, Session& session, Sequence acquire, const std::string& value);
-  void GrantFirst(Lock& lock);
-  void Enqueue(Lock& lock, Session& session, Sequence sequence, const AcquireLock& acquire);
-  // Puts the wait at the end of its lock's queue.
+  void Grant(Wait* wait);
+  void Enqueue(Lock& lock, Session& session, Sequence sequence, const Request& request);
+  void Fill(Wait& wait, const Request& request);
+  // A wait that is in no queue yet, with its claim.
+  Wait* NewWait(Lock& lock, Session& session, Sequence sequence);
+  std::uint64_t CountAhead(const Lock& lock, std::uint32_t priority) const;
+  static Queue& QueueOf(const Wait& wait) {
+    return wait.observes ? wait.lock->journal->observers : wait.lock->queue;
+  }
+  // Puts the wait into its queue, behind all of its priority.
   void Link(Wait* wait);
-  // Takes the wait out of the queue and deletes it; its claim stays.
+  // Takes the wait out of its queue; its claim stays.
   void Unlink(Wait* wait);
   // The same, and its claim goes too.
   void EndWait(Wait* wait);
-  void Vacate(Lock& lock);
+  void Vacate(Lock& lock, ChangeKind why, absl::string_view by = "");
   // Vacates the lock if its holder is dead, and gives a free one to its first living waiter.
   // Passing a dead waiter takes one step of `steps`; when none is left, the lock is put off.
-  void HandOver(Lock& lock, std::uint64_t& steps);
-  void PutOff(Lock& lock);
-  void EraseIfIdle(Lock& lock);
+  // False if it was put off.
+  bool Settle(Lock& lock, std::uint64_t& steps);
+  // Leaves the rest to clean-up. False, for the caller to return.
+  bool PutOff(Lock& lock);
+
+  // One that is idle goes, or, if it has a journal, rests for a while.
+  void RetireIfIdle(Lock& lock);
+  void Retire(Table::iterator place);
   void Erase(Table::iterator place);
   static bool Idle(const Lock& lock) {
-    return lock.holder == nullptr && lock.first == nullptr && lock.pending == 0;
+    const bool watched = lock.journal != nullptr &&
+                         (lock.journal->observers.first != nullptr || lock.journal->untold != 0);
+    return lock.holder == nullptr && lock.queue.first == nullptr && lock.pending == 0 && !watched &&
+           OperationOf(lock) == nullptr && !InShares(lock);
   }
+  static bool Used(const Lock& lock) { return lock.journal == nullptr || lock.journal->idle == 0; }
+  // True if somebody has a share, or nobody may have the lock yet.
+  static bool InShares(const Lock& lock) {
+    return lock.shares != nullptr &&
+           (!lock.shares->holders.empty() || lock.shares->delayed_until_ns != 0);
+  }
+  // False, with the refusal in `reply`, if the request contradicts itself or what the lock is.
+  bool CheckMode(const AcquireLock& acquire, Reply& reply) const;
+  bool CheckFits(const Session& session, const Lock& lock, const AcquireLock& acquire,
+                 Reply& reply) const;
+  static bool Free(const Lock& lock, LockMode mode, std::uint64_t permits);
+  // Until then nobody gets it, as a time from now.
+  std::int64_t HeldBackNs(const Lock* lock) const;
+  static Shares& SharesOf(Lock& lock);
+  // Gives the wait, which is in no queue, its share.
+  void TakeShare(Wait* wait);
+  // The share that `session` holds with `token`. Null if there is none.
+  static Wait* FindShare(const Lock& lock, const Session& session, Revision token);
+  static LockGranted GrantOf(const Lock& lock, const Wait& share);
+  // Ends it. The wait is deleted.
+  void DropShare(Wait* share, ChangeKind why, absl::string_view by = "");
+  void PurgeShares(Lock& lock, std::uint64_t& steps);
+  void StartDelay(Lock& lock, std::int64_t delay_ns);
+  void EndDelay(Lock& lock);
+  void TellLost(Session& session, const Lock& lock, Sequence acquire, Revision token);
+  void Use(Lock& lock);
+  void Rest(Lock& lock);
 
+  void StartJournal(Lock& lock, Revision dropped_through);
+  // Writes what happened to the lock, whose holder is still or already there, into its journal, if
+  // it has one, and sees to it that observers hear of it.
+  void Record(Lock& lock, Revision revision, ChangeKind kind, absl::string_view by = "");
+  void Record(Lock& lock, Change change);
+  void Tell(Wait* observer);
+  void PutOffTelling(Lock& lock);
+
+  static const OperationRecord* OperationOf(const Lock& lock) {
+    return lock.journal == nullptr ? nullptr : lock.journal->operation.get();
+  }
+  static OperationRecord* OperationOf(Lock& lock) {
+    return lock.journal == nullptr ? nullptr : lock.journal->operation.get();
+  }
+  bool Expired(const OperationRecord& record) const { return record.expires_ns <= core_->now_ns; }
+  // True if somebody waits for its outcome or for an attempt, or is about to be told.
+  static bool Awaited(const Lock& lock) {
+    return lock.queue.first != nullptr || lock.journal->observers.first != nullptr ||
+           lock.pending != 0 || lock.journal->untold != 0;
+  }
+  // An operation's name in the table: scopes have no NUL.
+  static std::string NameOf(absl::string_view scope, absl::string_view key);
+  // What events call it.
+  static absl::string_view ShownName(const Lock& lock);
+  // False, with the refusal in `reply`, if the names are none.
+  bool CheckKey(const Session& session, absl::string_view scope, absl::string_view key,
+                Reply& reply) const;
+  bool HasRoomToBegin(const Begin& begin, const Lock* lock, Reply& reply) const;
+  // The operation, unless it has expired, in which case it is gone. Null if there is none.
+  Lock* FindOperation(const std::string& name);
+  Lock* FindAttempt(const Session& session, const std::string& name, Revision token, Reply& reply);
+  void StartAttempt(Lock& lock, std::int64_t attempt_ns);
+  void SetDeadline(Lock& lock, std::int64_t attempt_ns);
+  void ClearDeadline(Lock& lock);
+  // The attempt is over, or will be taken over at once.
+  void EndAttempt(Lock& lock);
+  void SetExpiry(Lock& lock);
+  void ClearExpiry(Lock& lock);
+  void TellStarted(Lock& lock);
+  void TellEnded(Wait* wait);
+  void EndDueWait(Wait* wait);
+  void RemoveOperation(Lock& lock);
+  void RunAttemptTimer(Lock& lock);
+  void RunExpiry(Lock& lock, std::uint64_t& steps);
+  AttemptInProgress DescribeAttempt(const Lock& lock) const;
+  OperationDone DescribeOutcome(const OperationRecord& record) const;
+  OperationDescription DescribeOperation(const Lock& lock, bool whole) const;
+
+  // The changes later than `after`. True if there was another before these.
+  static bool CopyChanges(const Journal& journal, Revision after, std::vector<Change>& changes);
+  ElectionDescription DescribeElection(const Lock& lock) const;
   LockHolder DescribeHolder(const Lock& lock) const;
+  LockHolder DescribeShare(const Wait& share) const;
   LockDescription Describe(const Lock& lock) const;
 
   Core* core_;
   Sessions* sessions_;
   Table locks_;
   Timers<Wait> deadlines_;
+  Timers<Lock> attempts_;  // by their tokens
+  Timers<Lock> expiries_;
+  Timers<Lock> delays_;
+  std::uint64_t operation_bytes_ = 0;  // of points and responses
   std::deque<Lock*> pending_;
-  std::uint64_t last_pending_ = 0;
+  std::deque<Lock*> untold_;
+  absl::btree_map<std::uint64_t, Lock*> idle_;
+  std::uint64_t counts_[3] = {0, 0, 0};       // by kind: used ones
   std::vector<std::unique_ptr<Lock>> spare_;  // a few, with the memory of their names
 };
 

@@ -20,8 +20,9 @@ void Machine::Impl::PassTime(std::int64_t stamp_ns) {
   core.hash.AddSigned(core.now_ns);
   core.budget = core.limits.cleanup_per_entry;
   sessions.EndDue();
-  locks.EndDueWaits();
+  locks.RunTimers();
   CleanUp();
+  locks.TellObservers(core.budget);
 }
 
 void Machine::Impl::CleanUp() {
@@ -53,6 +54,8 @@ void Machine::Impl::Run(const Command& command, Reply& reply) {
   } else {
     RunInSession(command, reply);
   }
+  std::uint64_t steps = kStepsPerCommand;
+  locks.TellObservers(steps);
   if (reply.revision == 0) reply.revision = core.revision;  // a kept reply has its own
   AddReply(reply, core.hash);
 }
@@ -109,6 +112,8 @@ void Machine::Impl::RunOnce(Session& session, const Command& command, Reply& rep
   }
   Execute(session, command, reply);
   reply.revision = core.revision;
+  // An outcome may be large, and telling it changes nothing: a retry asks again.
+  if (std::holds_alternative<OperationDone>(reply.result)) return;
   session.window.Keep(sequence, reply);
 }
 
@@ -117,6 +122,32 @@ void Machine::Impl::Execute(Session& session, const Command& command, Reply& rep
     locks.Acquire(session, command.sequence, *acquire, reply);
   } else if (const auto* release = std::get_if<ReleaseLock>(&command.operation)) {
     locks.Release(session, *release, reply);
+  } else if (const auto* downgrade = std::get_if<Downgrade>(&command.operation)) {
+    locks.Run(session, *downgrade, reply);
+  } else if (const auto* broken = std::get_if<BreakLock>(&command.operation)) {
+    locks.Run(session, *broken, reply);
+  } else if (const auto* campaign = std::get_if<Campaign>(&command.operation)) {
+    locks.Run(session, command.sequence, *campaign, reply);
+  } else if (const auto* proclaim = std::get_if<Proclaim>(&command.operation)) {
+    locks.Run(session, *proclaim, reply);
+  } else if (const auto* resign = std::get_if<Resign>(&command.operation)) {
+    locks.Run(session, *resign, reply);
+  } else if (const auto* hand_over = std::get_if<HandOver>(&command.operation)) {
+    locks.Run(session, *hand_over, reply);
+  } else if (const auto* observe = std::get_if<Observe>(&command.operation)) {
+    locks.Run(session, command.sequence, *observe, reply);
+  } else if (const auto* begin = std::get_if<Begin>(&command.operation)) {
+    locks.Run(session, command.sequence, *begin, reply);
+  } else if (const auto* checkpoint = std::get_if<Checkpoint>(&command.operation)) {
+    locks.Run(session, *checkpoint, reply);
+  } else if (const auto* extend = std::get_if<Extend>(&command.operation)) {
+    locks.Run(session, *extend, reply);
+  } else if (const auto* finish = std::get_if<FinishAttempt>(&command.operation)) {
+    locks.Run(session, *finish, reply);
+  } else if (const auto* await = std::get_if<AwaitOperation>(&command.operation)) {
+    locks.Run(session, command.sequence, *await, reply);
+  } else if (const auto* forget = std::get_if<Forget>(&command.operation)) {
+    locks.Run(session, *forget, reply);
   } else if (const auto* cancel = std::get_if<CancelWait>(&command.operation)) {
     if (cancel->acquire == 0 || cancel->acquire == command.sequence) {
       return Refuse(reply, ReplyCode::kInvalid, "the wait to cancel is named by its own sequence");
@@ -138,13 +169,18 @@ void Machine::Impl::Cancel(Session& session, const CancelWait& cancel, Reply& re
       break;
     case SequenceWindow::Fate::kKept: {
       Reply kept = session.window.Recall(cancel.acquire);
-      if (std::holds_alternative<LockGranted>(kept.result)) {
+      if (std::holds_alternative<LockGranted>(kept.result) ||
+          std::holds_alternative<AttemptStarted>(kept.result)) {
         reply.result = kept.result;
         return;
       }
       locks.Cancel(session, cancel, reply);
       // A late retry of the acquire must not be told that it is queued.
-      if (!std::holds_alternative<LockQueued>(kept.result)) return;
+      if (!std::holds_alternative<LockQueued>(kept.result) &&
+          !std::holds_alternative<Observing>(kept.result) &&
+          !std::holds_alternative<AttemptInProgress>(kept.result)) {
+        return;
+      }
       if (!std::holds_alternative<WaitCancelled>(reply.result)) return;
       break;
     }
@@ -227,6 +263,14 @@ Reply Machine::Query(const Operation& operation) const {
     impl_->locks.Get(*get, reply);
   } else if (const auto* locks = std::get_if<ListLocks>(&operation)) {
     impl_->locks.List(*locks, reply);
+  } else if (const auto* election = std::get_if<GetElection>(&operation)) {
+    impl_->locks.Get(*election, reply);
+  } else if (const auto* elections = std::get_if<ListElections>(&operation)) {
+    impl_->locks.List(*elections, reply);
+  } else if (const auto* key = std::get_if<GetOperation>(&operation)) {
+    impl_->locks.Get(*key, reply);
+  } else if (const auto* keys = std::get_if<ListOperations>(&operation)) {
+    impl_->locks.List(*keys, reply);
   } else if (const auto* sessions = std::get_if<ListSessions>(&operation)) {
     impl_->sessions.List(*sessions, reply);
   } else {
@@ -242,17 +286,22 @@ std::vector<SessionEvent> Machine::EventsAfter(SessionId session, Revision after
 std::int64_t Machine::now_ns() const { return impl_->core.now_ns; }
 Revision Machine::revision() const { return impl_->core.revision; }
 std::uint64_t Machine::session_count() const { return impl_->sessions.live_count(); }
-std::uint64_t Machine::lock_count() const { return impl_->locks.count(); }
+std::uint64_t Machine::lock_count() const { return impl_->locks.count(ObjectKind::kLock); }
+std::uint64_t Machine::election_count() const { return impl_->locks.count(ObjectKind::kElection); }
 std::int64_t Machine::grants_from_ns() const { return impl_->core.grants_from_ns; }
 const Limits& Machine::limits() const { return impl_->core.limits; }
 std::uint32_t Machine::version() const { return impl_->core.version; }
 
+std::uint64_t Machine::key_count() const { return impl_->locks.count(ObjectKind::kOperation); }
+
 bool Machine::HasDeadline() const {
-  return session_count() > 0 || HasBacklog() || impl_->core.HeldBackNs() > 0;
+  return session_count() > 0 || impl_->locks.has_expiries() || HasBacklog() ||
+         impl_->core.HeldBackNs() > 0;
 }
 
 bool Machine::HasBacklog() const {
-  return impl_->sessions.FirstDead() != nullptr ||
+  return impl_->sessions.FirstDead() != nullptr || impl_->locks.has_untold() ||
+         impl_->locks.has_expired() ||
          (impl_->locks.has_pending() && impl_->core.HeldBackNs() == 0);
 }
 

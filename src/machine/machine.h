@@ -33,6 +33,16 @@ struct Limits {
   std::uint64_t value_bytes_max = 4096;
   std::uint64_t label_bytes_max = 256;
   std::uint64_t cleanup_per_entry = 1000;  // hand-overs and removals, at most, in one entry
+  std::uint64_t elections_max = 100'000;   // led or campaigned for
+  std::uint64_t observers_per_name_max = 100'000;
+  std::uint64_t changes_kept = 32;  // of each election, for observers
+  std::uint64_t keys_max = 1'000'000;
+  // Of all recovery points and responses together, past which no new key is begun. Those that were
+  // begun may still finish.
+  std::uint64_t key_bytes_max = 512 << 20;
+  std::uint64_t response_bytes_max = 64 << 10;
+  std::int64_t retention_max_ns = 30 * std::int64_t{86'400'000'000'000};
+  std::uint64_t permits_max = 1'000'000;  // of one semaphore
 
   friend bool operator==(const Limits&, const Limits&) = default;
 };
@@ -81,13 +91,16 @@ class Machine {
   std::int64_t now_ns() const;  // the last stamp
   Revision revision() const;
   std::uint64_t session_count() const;
-  std::uint64_t lock_count() const;
+  std::uint64_t lock_count() const;      // held or waited for
+  std::uint64_t election_count() const;  // led or campaigned for
+  std::uint64_t key_count() const;       // of operations, in whatever state
   std::int64_t grants_from_ns() const;
   const Limits& limits() const;
   std::uint32_t version() const;  // active; 0: not started
 
-  // True while time matters: a session lives, a wait has a deadline, clean-up is unfinished, or a
-  // new cluster still holds grants back. The leader then appends an entry at least every heartbeat.
+  // True while time matters: a session lives, a wait has a deadline, an operation's record will
+  // expire, clean-up is unfinished, or a new cluster still holds grants back. The leader then
+  // appends an entry at least every heartbeat.
   bool HasDeadline() const;
 
   // True while hand-overs or clean-up are left over that another entry would go on with: some

@@ -5,6 +5,14 @@
 namespace tenure::machine {
 namespace {
 
+void AddChange(const Change& change, StateHash& hash) {
+  hash.Add(change.revision);
+  hash.Add(static_cast<std::uint64_t>(change.kind));
+  hash.Add(change.token);
+  hash.Add(change.session);
+  hash.AddBytes(change.value);
+}
+
 // Reads are answered outside the log and reach no hash: hence the last overload.
 struct ResultHasher {
   StateHash& hash;
@@ -17,7 +25,13 @@ struct ResultHasher {
     hash.Add(renewed.attempt);
     hash.AddSigned(renewed.ttl_ns);
   }
-  void operator()(const LockGranted& granted) const { hash.Add(granted.token); }
+  void operator()(const LockGranted& granted) const {
+    hash.Add(granted.token);
+    if (granted.fence != 0 || granted.seat != 0) {
+      hash.Add(granted.fence);
+      hash.Add(granted.seat);
+    }
+  }
   void operator()(const LockQueued& queued) const {
     hash.Add(queued.ahead);
     hash.Add(queued.holder.token);
@@ -27,6 +41,28 @@ struct ResultHasher {
     hash.Add(held.waiting);
     hash.Add(held.holder.token);
     hash.AddSigned(held.held_back_ns);
+  }
+  void operator()(const AttemptStarted& started) const {
+    hash.Add(started.token);
+    hash.Add(started.attempts);
+    hash.AddBytes(started.point);
+  }
+  void operator()(const AttemptInProgress& progress) const {
+    hash.Add(progress.holder.token);
+    hash.AddSigned(progress.ends_in_ns);
+    hash.Add(progress.ahead);
+    hash.AddSigned(progress.held_back_ns);
+  }
+  void operator()(const OperationDone& done) const {
+    hash.Add(done.failed);
+    hash.AddSigned(done.expires_in_ns);
+    hash.AddBytes(done.response);
+  }
+  void operator()(const AttemptExtended& extended) const { hash.AddSigned(extended.ends_in_ns); }
+  void operator()(const Observed& observed) const {
+    hash.Add(observed.holder.token);
+    hash.Add(observed.gap);
+    for (const Change& change : observed.changes) AddChange(change, hash);
   }
   template <typename T>
   void operator()(const T&) const {}
@@ -44,6 +80,27 @@ struct BodyHasher {
     hash.Add(ended.acquire);
     hash.Add(static_cast<std::uint64_t>(ended.reason));
     hash.AddBytes(ended.name);
+  }
+  void operator()(const LockLostEvent& lost) const {
+    hash.Add(lost.acquire);
+    hash.Add(lost.token);
+    hash.AddBytes(lost.name);
+  }
+  void operator()(const ChangedEvent& changed) const {
+    hash.Add(changed.observe);
+    hash.Add(changed.gap);
+    hash.AddBytes(changed.name);
+    AddChange(changed.change, hash);
+  }
+  void operator()(const AttemptStartedEvent& started) const {
+    hash.Add(started.begin);
+    hash.Add(started.token);
+    hash.AddBytes(started.key);
+    hash.AddBytes(started.point);
+  }
+  void operator()(const OperationEndedEvent& ended) const {
+    hash.Add(ended.begin);
+    hash.AddBytes(ended.key);
   }
   void operator()(const SessionEndedEvent& ended) const {
     hash.Add(static_cast<std::uint64_t>(ended.reason));

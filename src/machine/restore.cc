@@ -50,21 +50,40 @@ bool Sessions::FinishRestore() {
 // ---- Locks
 // ---------------------------------------------------------------------------------------
 
-Lock* Locks::NextAfter(absl::string_view after) const {
-  const auto it = locks_.upper_bound(after);
+Lock* Locks::NextAfter(ObjectKind kind, absl::string_view name) const {
+  const auto it = locks_.upper_bound(Key{kind, name});
   return it == locks_.end() ? nullptr : it->get();
 }
 
-Lock* Locks::Find(absl::string_view name) const {
-  const auto it = locks_.find(name);
+Lock* Locks::Find(ObjectKind kind, absl::string_view name) const {
+  const auto it = locks_.find(Key{kind, name});
   return it == locks_.end() ? nullptr : it->get();
 }
 
 Lock* Locks::Restore(std::unique_ptr<Lock> lock) {
   const auto [it, added] = locks_.insert(std::move(lock));
   if (!added) return nullptr;
-  if ((*it)->pending != 0) pending_.push_back(it->get());
-  return it->get();
+  Lock* const restored = it->get();
+  if (restored->pending != 0) pending_.push_back(restored);
+  if (Used(*restored)) {
+    ++counts_[static_cast<std::size_t>(restored->kind)];
+  } else if (!idle_.emplace(restored->journal->idle, restored).second) {
+    return nullptr;
+  }
+  if (restored->shares != nullptr && restored->shares->delayed_until_ns != 0) {
+    delays_.Add(restored->shares->delayed_until_ns, restored->shares->delay, restored);
+  }
+  if (const OperationRecord* record = OperationOf(*restored)) {
+    operation_bytes_ += record->point.size() + record->response.size();
+    if (record->deadline_ns != kWaitForever) {
+      attempts_.Add(record->deadline_ns, restored->token, restored);
+    }
+    if (record->expires_ns != kWaitForever) {
+      expiries_.Add(record->expires_ns, record->expiry, restored);
+    }
+  }
+  if (restored->journal != nullptr && restored->journal->untold != 0) untold_.push_back(restored);
+  return restored;
 }
 
 bool Locks::RestoreHolder(Lock& lock, Session& session) {
@@ -75,18 +94,36 @@ bool Locks::RestoreHolder(Lock& lock, Session& session) {
 bool Locks::RestoreWait(std::unique_ptr<Wait> wait) {
   const Claim claim{wait->lock, wait.get()};
   if (!wait->session->claims.try_emplace(wait->acquire, claim).second) return false;
-  Link(wait.release());
+  if (wait->token == 0) {
+    Link(wait.release());
+    return true;
+  }
+  Shares& shares = *wait->lock->shares;
+  if (shares.holders.count(wait->token) != 0) return false;
+  if (wait->mode == LockMode::kShared) {
+    ++shares.owners[{wait->session->id, wait->owner}];
+  } else {
+    shares.taken += wait->permits;
+    // Seats up to the greatest are free until their holders come.
+    for (; shares.seats <= wait->seat; ++shares.seats) shares.free_seats.insert(shares.seats);
+    shares.free_seats.erase(wait->seat);
+  }
+  const Revision token = wait->token;
+  shares.holders.emplace(token, wait.release());
   return true;
 }
 
-bool Locks::FinishRestore(std::uint64_t last_pending) {
-  last_pending_ = last_pending;
-  std::sort(pending_.begin(), pending_.end(),
-            [](const Lock* a, const Lock* b) { return a->pending < b->pending; });
-  if (!pending_.empty() && pending_.back()->pending > last_pending) return false;
-  return std::adjacent_find(pending_.begin(), pending_.end(), [](const Lock* a, const Lock* b) {
-           return a->pending == b->pending;
-         }) == pending_.end();
+bool Locks::FinishRestore() {
+  const auto in_order = [](std::deque<Lock*>& locks, auto place) {
+    std::sort(locks.begin(), locks.end(),
+              [&](const Lock* a, const Lock* b) { return place(*a) < place(*b); });
+    return std::adjacent_find(locks.begin(), locks.end(), [&](const Lock* a, const Lock* b) {
+             return place(*a) == place(*b);
+           }) == locks.end();
+  };
+  const bool handed_over = in_order(pending_, [](const Lock& lock) { return lock.pending; });
+  const bool told = in_order(untold_, [](const Lock& lock) { return lock.journal->untold; });
+  return handed_over && told;
 }
 
 }  // namespace tenure::machine

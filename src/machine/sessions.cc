@@ -1,7 +1,6 @@
 #include "machine/sessions.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,11 +14,6 @@ constexpr std::size_t kBuriedMax = 1024;
 constexpr std::size_t kBuriedRepliesMax = 16'384;
 
 constexpr std::uint32_t kPageMax = 1000;
-
-std::int64_t SaturatingAdd(std::int64_t a, std::int64_t b) {
-  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
-  return a > kMax - b ? kMax : a + b;
-}
 
 }  // namespace
 

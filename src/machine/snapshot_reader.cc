@@ -31,6 +31,21 @@ void Write(const SessionState& in, v1::SnapshotSession* out) {
   out->set_window_floor(in.window.floor());
 }
 
+void Write(const OperationRecord& in, v1::SnapshotOperation* out) {
+  out->set_fingerprint(in.fingerprint);
+  out->set_point(in.point);
+  out->set_response(in.response);
+  out->set_done(in.done);
+  out->set_failed(in.failed);
+  out->set_retention_ns(in.retention_ns);
+  out->set_attempt_ns(in.attempt_ns);
+  out->set_deadline_ns(in.deadline_ns);
+  out->set_overdue(in.overdue);
+  out->set_expires_ns(in.expires_ns);
+  out->set_expiry(in.expiry);
+  out->set_attempts(in.attempts);
+}
+
 void Write(const Lock& in, v1::SnapshotLock* out) {
   out->set_name(in.name);
   out->set_value(in.value);
@@ -41,16 +56,45 @@ void Write(const Lock& in, v1::SnapshotLock* out) {
     out->set_granted_ns(in.granted_ns);
   }
   out->set_pending(in.pending);
+  out->set_kind(static_cast<std::uint32_t>(in.kind));
+  if (in.shares != nullptr) {
+    v1::SnapshotShares* shares = out->mutable_shares();
+    shares->set_total(in.shares->total);
+    shares->set_first(in.shares->first);
+    shares->set_delay_ns(in.shares->delay_ns);
+    shares->set_delayed_until_ns(in.shares->delayed_until_ns);
+    shares->set_delay(in.shares->delay);
+    shares->set_owner(in.shares->owner);
+  }
+  if (in.journal == nullptr) return;
+  v1::SnapshotJournal* journal = out->mutable_journal();
+  for (const Change& change : in.journal->changes) WriteChange(change, journal->add_changes());
+  journal->set_dropped_through(in.journal->dropped_through);
+  journal->set_idle(in.journal->idle);
+  journal->set_untold(in.journal->untold);
+  if (in.journal->operation != nullptr) Write(*in.journal->operation, journal->mutable_operation());
 }
 
 void Write(const Wait& in, v1::SnapshotWait* out) {
   out->set_session(in.session->id);
   out->set_acquire(in.acquire);
+  out->set_kind(static_cast<std::uint32_t>(in.lock->kind));
   out->set_lock(in.lock->name);
   out->set_id(in.id);
   out->set_queued_ns(in.queued_ns);
   out->set_deadline_ns(in.deadline_ns);
   out->set_value(in.value);
+  out->set_priority(in.priority);
+  out->set_observes(in.observes);
+  out->set_after(in.after);
+  out->set_attempt_ns(in.attempt_ns);
+  out->set_mode(static_cast<std::uint32_t>(in.mode));
+  out->set_permits(in.permits);
+  out->set_delay_ns(in.delay_ns);
+  out->set_owner(in.owner);
+  out->set_token(in.token);
+  out->set_granted_ns(in.granted_ns);
+  out->set_seat(in.seat);
 }
 
 }  // namespace
@@ -129,10 +173,13 @@ class SnapshotReader::Impl final : public BeforeImages {
   Machine::Impl* machine_;
   bool broken_ = false;
   Stage stage_ = Stage::kSessions;
-  SessionId session_ = 0;  // the one that the walk is at
-  Revision event_ = 0;     // of its events
+  SessionId session_ = 0;                // the one that the walk is at
+  Revision event_ = 0;                   // of its events
+  ObjectKind kind_ = ObjectKind::kLock;  // of the lock that it is at, and its name
   std::string lock_;
-  Wait* wait_ = nullptr;  // the next of its queue: not marked, so its end is heard of
+  bool observers_ = true;  // its queue is done, its observers are next or done
+  Revision share_ = 0;     // of its holders
+  Wait* wait_ = nullptr;   // the next of its queue: not marked, so its end is heard of
   std::deque<std::variant<SessionState, std::string>> saved_;
   // The session whose window is being written, and how far.
   std::optional<SessionState> writing_;
@@ -173,7 +220,11 @@ void SnapshotReader::Impl::WriteHeader() {
   header->set_grants_from_ns(core.grants_from_ns);
   header->set_revision(core.revision);
   header->set_state_hash(core.hash.value());
-  header->set_last_pending(machine_->locks.last_pending());
+  const Locks::Counters& counters = machine_->locks.counters;
+  header->set_last_pending(counters.last_pending);
+  header->set_last_untold(counters.last_untold);
+  header->set_last_idle(counters.last_idle);
+  header->set_forgotten_through(counters.forgotten_through);
   Append(record_.SerializeAsString());
 }
 
@@ -247,14 +298,33 @@ void SnapshotReader::Impl::StepLock() {
     wait_ = FirstUnread(wait->next);
     return Append(Encode(*wait));
   }
-  Lock* lock = machine_->locks.NextAfter(lock_);
+  if (!observers_) {
+    observers_ = true;
+    const Lock* lock = machine_->locks.Find(kind_, lock_);
+    const Journal* journal = lock == nullptr ? nullptr : lock->journal.get();
+    wait_ = journal == nullptr ? nullptr : FirstUnread(journal->observers.first);
+    return;
+  }
+  Lock* const here = machine_->locks.Find(kind_, lock_);
+  if (here != nullptr && here->shares != nullptr) {
+    const auto share = here->shares->holders.upper_bound(share_);
+    if (share != here->shares->holders.end()) {
+      share_ = share->first;
+      if (!Mark(*share->second)) return static_cast<void>(TakeSaved());
+      return Append(Encode(*share->second));
+    }
+  }
+  Lock* lock = machine_->locks.NextAfter(kind_, lock_);
   if (lock == nullptr) {
     Detach();  // all that is left was saved
     stage_ = Stage::kLeftOver;
     return;
   }
+  kind_ = lock->kind;
   lock_ = lock->name;
-  wait_ = FirstUnread(lock->first);
+  observers_ = false;
+  share_ = 0;
+  wait_ = FirstUnread(lock->queue.first);
   if (!Mark(*lock)) return static_cast<void>(TakeSaved());
   Append(Encode(*lock));
 }

@@ -20,10 +20,16 @@ namespace {
 // Far above what any record takes: limits of values are far below. It bounds what a damaged length
 // can make the buffer hold.
 constexpr std::uint32_t kRecordBytesMax = 64 << 20;
+constexpr auto kKindMax = static_cast<std::uint32_t>(ObjectKind::kOperation);
 constexpr char kRecordTag = v1::Snapshot::kRecordsFieldNumber << 3 | 2;
 
 absl::Status Damaged(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("the snapshot is damaged: ", what));
+}
+
+absl::Status UnknownField() {
+  return absl::UnimplementedError(
+      "the snapshot has a record, or a field of one, that this version does not know");
 }
 
 // True if `message` itself has only fields that this version knows.
@@ -46,6 +52,7 @@ class SnapshotWriter::Impl {
   struct Waiting {
     std::unique_ptr<Wait> wait;
     SessionId session;
+    ObjectKind kind;
     std::string lock;
   };
 
@@ -58,6 +65,7 @@ class SnapshotWriter::Impl {
   absl::Status TakeWindow(const v1::SnapshotWindow& in);
   absl::Status TakeEvent(const std::string& in);
   absl::Status TakeLock(v1::SnapshotLock* in);
+  absl::Status TakeJournal(const v1::SnapshotLock& in, Lock& lock);
   absl::Status TakeWait(v1::SnapshotWait* in);
   absl::Status TakeTrailer(const v1::SnapshotTrailer& in);
   absl::Status LinkEvents();
@@ -70,7 +78,6 @@ class SnapshotWriter::Impl {
   std::uint64_t records_ = 0;
   StateHash hash_;
   bool whole_ = false;
-  std::uint64_t last_pending_ = 0;
   // What can be linked only when all is there.
   std::vector<SessionEvent> events_;
   std::vector<Holder> holders_;
@@ -113,14 +120,12 @@ absl::Status SnapshotWriter::Impl::TakeRecords() {
 }
 
 absl::Status SnapshotWriter::Impl::Take(absl::string_view bytes) {
-  const absl::Status unknown = absl::UnimplementedError(
-      "the snapshot has a record, or a field of one, that this version does not know");
   if (!record_.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return Damaged("a record is malformed");
   }
-  if (!Known(record_)) return unknown;
+  if (!Known(record_)) return UnknownField();
   const auto taken = [&](auto status, const google::protobuf::Message& message) -> absl::Status {
-    return Known(message) ? status() : unknown;
+    return Known(message) ? status() : UnknownField();
   };
   using Record = v1::SnapshotRecord;
   if (records_ == 0 && record_.record_case() != Record::kHeader) {
@@ -164,7 +169,7 @@ absl::Status SnapshotWriter::Impl::TakeHeader(const v1::SnapshotHeader& in) {
                                                  kMachineVersion));
   }
   if (!Known(in.limits())) {
-    return absl::UnimplementedError("the snapshot has limits that this version does not know");
+    return UnknownField();
   }
   Core& core = machine().core;
   core.version = in.machine_version();
@@ -173,7 +178,8 @@ absl::Status SnapshotWriter::Impl::TakeHeader(const v1::SnapshotHeader& in) {
   core.grants_from_ns = in.grants_from_ns();
   core.revision = in.revision();
   core.hash = StateHash(in.state_hash());
-  last_pending_ = in.last_pending();
+  machine().locks.counters = {in.last_pending(), in.last_untold(), in.last_idle(),
+                              in.forgotten_through()};
   // Version 0 is a machine that was not started: nothing can be in it.
   if (core.version == 0) return absl::OkStatus();
   if (absl::Status status = CheckLimits(core.limits); !status.ok()) {
@@ -211,7 +217,7 @@ absl::Status SnapshotWriter::Impl::TakeWindow(const v1::SnapshotWindow& in) {
   if (session == nullptr) return Damaged("a window stands before its session");
   const std::uint64_t reach = machine().core.limits.window;
   for (const v1::SnapshotWindow::Slot& slot : in.slots()) {
-    if (!Known(slot)) return absl::UnimplementedError("the snapshot has a window of another kind");
+    if (!Known(slot)) return UnknownField();
     if (session->window.Look(slot.sequence(), reach) != SequenceWindow::Fate::kNew) {
       return Damaged("a sequence is outside its window, or in it twice");
     }
@@ -243,9 +249,60 @@ absl::Status SnapshotWriter::Impl::TakeLock(v1::SnapshotLock* in) {
   lock->acquire = in->acquire();
   lock->granted_ns = in->granted_ns();
   lock->pending = in->pending();
+  if (in->kind() > kKindMax) return Damaged("something is of no kind that can be held");
+  lock->kind = static_cast<ObjectKind>(in->kind());
+  if (in->has_shares()) {
+    if (!Known(in->shares())) return UnknownField();
+    lock->shares = std::make_unique<Shares>();
+    lock->shares->total = in->shares().total();
+    lock->shares->first = in->shares().first();
+    lock->shares->delay_ns = in->shares().delay_ns();
+    lock->shares->delayed_until_ns = in->shares().delayed_until_ns();
+    lock->shares->delay = in->shares().delay();
+    lock->shares->owner = in->shares().owner();
+  }
+  if (absl::Status status = TakeJournal(*in, *lock); !status.ok()) return status;
   Lock* const added = machine().locks.Restore(std::move(lock));
   if (added == nullptr) return Damaged("a lock is in it twice");
   if (in->holder() != 0) holders_.push_back({added, in->holder()});
+  return absl::OkStatus();
+}
+
+absl::Status SnapshotWriter::Impl::TakeJournal(const v1::SnapshotLock& in, Lock& lock) {
+  if (!in.has_journal()) {
+    if (lock.kind == ObjectKind::kLock) return absl::OkStatus();
+    return Damaged("an election or an operation has no journal");
+  }
+  const v1::SnapshotJournal& journal = in.journal();
+  if (!Known(journal)) return UnknownField();
+  lock.journal = std::make_unique<Journal>();
+  lock.journal->dropped_through = journal.dropped_through();
+  lock.journal->idle = journal.idle();
+  lock.journal->untold = journal.untold();
+  for (const v1::Change& change : journal.changes()) {
+    if (!Known(change)) return UnknownField();
+    lock.journal->changes.push_back(ReadChange(change));
+  }
+  if (journal.has_operation() != (lock.kind == ObjectKind::kOperation)) {
+    return Damaged("an operation has no record, or something else has one");
+  }
+  if (!journal.has_operation()) return absl::OkStatus();
+  const v1::SnapshotOperation& operation = journal.operation();
+  if (!Known(operation)) return UnknownField();
+  lock.journal->operation = std::make_unique<OperationRecord>();
+  OperationRecord& record = *lock.journal->operation;
+  record.fingerprint = operation.fingerprint();
+  record.point = operation.point();
+  record.response = operation.response();
+  record.done = operation.done();
+  record.failed = operation.failed();
+  record.retention_ns = operation.retention_ns();
+  record.attempt_ns = operation.attempt_ns();
+  record.deadline_ns = operation.deadline_ns();
+  record.overdue = operation.overdue();
+  record.expires_ns = operation.expires_ns();
+  record.expiry = operation.expiry();
+  record.attempts = operation.attempts();
   return absl::OkStatus();
 }
 
@@ -257,7 +314,23 @@ absl::Status SnapshotWriter::Impl::TakeWait(v1::SnapshotWait* in) {
   wait->queued_ns = in->queued_ns();
   wait->deadline_ns = in->deadline_ns();
   wait->value = std::move(*in->mutable_value());
-  waits_.push_back({std::move(wait), in->session(), std::move(*in->mutable_lock())});
+  wait->attempt_ns = in->attempt_ns();
+  if (in->mode() > 2 || in->seat() >= machine().core.limits.permits_max)
+    return Damaged("a mode is out of range");
+  wait->mode = static_cast<LockMode>(in->mode());
+  wait->permits = in->permits();
+  wait->delay_ns = in->delay_ns();
+  wait->owner = std::move(*in->mutable_owner());
+  wait->token = in->token();
+  wait->granted_ns = in->granted_ns();
+  wait->seat = in->seat();
+  if (in->priority() > kPriorityMax || in->kind() > kKindMax)
+    return Damaged("a wait is out of range");
+  wait->priority = static_cast<std::uint8_t>(in->priority());
+  wait->observes = in->observes();
+  wait->after = in->after();
+  waits_.push_back({std::move(wait), in->session(), static_cast<ObjectKind>(in->kind()),
+                    std::move(*in->mutable_lock())});
   return absl::OkStatus();
 }
 
@@ -293,8 +366,10 @@ absl::Status SnapshotWriter::Impl::LinkLocks() {
             [](const Waiting& a, const Waiting& b) { return a.wait->id < b.wait->id; });
   for (Waiting& waiting : waits_) {
     waiting.wait->session = machine().sessions.Find(waiting.session);
-    waiting.wait->lock = machine().locks.Find(waiting.lock);
+    waiting.wait->lock = machine().locks.Find(waiting.kind, waiting.lock);
     if (waiting.wait->session == nullptr || waiting.wait->lock == nullptr ||
+        (waiting.wait->observes && waiting.wait->lock->journal == nullptr) ||
+        (waiting.wait->token != 0 && waiting.wait->lock->shares == nullptr) ||
         !machine().locks.RestoreWait(std::move(waiting.wait))) {
       return Damaged("a wait is nobody's, or is in it twice");
     }
@@ -312,8 +387,7 @@ absl::StatusOr<Machine> SnapshotWriter::Impl::Finish() {
   if (absl::Status status = LinkEvents(); !status.ok()) return status;
   if (absl::Status status = LinkLocks(); !status.ok()) return status;
   if (!machine().sessions.FinishRestore()) return Damaged("two sessions share what is one's own");
-  if (!machine().locks.FinishRestore(last_pending_))
-    return Damaged("two hand-overs have one place");
+  if (!machine().locks.FinishRestore()) return Damaged("two hand-overs have one place");
   return std::move(machine_);
 }
 

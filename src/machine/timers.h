@@ -26,6 +26,9 @@ class Timers {
   void Add(std::int64_t due_ns, std::uint64_t id, T* what) { entries_.insert({due_ns, id, what}); }
   void Remove(std::int64_t due_ns, std::uint64_t id) { entries_.erase({due_ns, id, nullptr}); }
 
+  // The first entry. Null if there is none.
+  const Entry* First() const { return entries_.empty() ? nullptr : &*entries_.begin(); }
+
   // Takes out the first entry that is due at `now_ns`. Null if none is.
   T* PopDue(std::int64_t now_ns) {
     if (entries_.empty() || entries_.begin()->due_ns > now_ns) return nullptr;

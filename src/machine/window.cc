@@ -70,7 +70,8 @@ void SequenceWindow::Keep(Sequence sequence, const Reply& reply) {
   Slot& slot = FindOrInsert(sequence);
   slot.revision = reply.revision;
   slot.whole.reset();
-  if (const auto* granted = std::get_if<LockGranted>(&reply.result)) {
+  const auto* granted = std::get_if<LockGranted>(&reply.result);
+  if (granted != nullptr && granted->fence == 0 && granted->seat == 0) {
     slot.kind = Kind::kGranted;
     slot.token = granted->token;
   } else if (std::holds_alternative<LockReleased>(reply.result)) {

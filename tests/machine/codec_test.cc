@@ -29,6 +29,24 @@ std::vector<Command> AllCommands() {
       AcquireLock{"b", -1, ""},
       CancelWait{7},
       ReleaseLock{"a", 1ull << 52},
+      AcquireLock{"s", 1, "v", LockMode::kPermits, 2, 3, 4, "owner"},
+      Downgrade{"d", 5},
+      BreakLock{ObjectKind::kOperation, "s", "k", 6, "stuck"},
+      Campaign{"e", kWaitForever, "address", 7},
+      Proclaim{"e", 3, "other"},
+      Resign{"e", 4},
+      HandOver{"e", 5, 6, 7},
+      Observe{ObjectKind::kElection, "e", 8},
+      Begin{"s", "k", "print", 3, 4, 5},
+      Checkpoint{"s", "k", 6, "point"},
+      Extend{"s", "k", 7, 8},
+      FinishAttempt{"s", "k", 9, Outcome::kAbandoned, "response"},
+      AwaitOperation{"s", "k", 10},
+      Forget{"s", "k"},
+      GetOperation{"s", "k"},
+      ListOperations{"s", "k", 11},
+      GetElection{"e", 9},
+      ListElections{"f", 10},
       GetLock{"a"},
       ListLocks{"b", 5},
       ListSessions{9, 6},
@@ -51,7 +69,7 @@ std::vector<Command> AllCommands() {
 
 std::vector<Reply> AllReplies() {
   const LockHolder holder{1, 2, "label", "value", 3};
-  const LockDescription lock{"name", holder, 2, {{4, "w", 5}, {6, "x", 7}}};
+  const LockDescription lock{"name", holder, 2, {{4, "w", 5}, {6, "x", 7}}, 8, {holder}, 9, 10};
   ClusterStatus status;
   status.cluster = {1, 2};
   status.answered_by = {"n1", 3};
@@ -79,10 +97,29 @@ std::vector<Reply> AllReplies() {
   add(SessionRenewed{3, 4});
   add(SessionClosed{});
   add(LockGranted{5});
+  add(LockGranted{5, 4, 3});
+  add(LockBroken{});
   add(LockQueued{6, holder, 7});
   add(LockHeld{holder, 8, 9});
   add(LockReleased{});
   add(WaitCancelled{});
+  const Change change{1, ChangeKind::kLost, 2, 3, "label", "value", 4};
+  add(Proclaimed{});
+  add(Observing{});
+  add(Observed{holder, {change, change}, true});
+  const ElectionDescription election{"e", holder, 3, {{4, 5, "l", "v", 6, 7}}, {change}, true};
+  add(election);
+  add(ElectionList{{election}, true});
+  add(AttemptStarted{1, "point", 2});
+  add(AttemptInProgress{holder, 3, 4, 5});
+  add(OperationDone{true, "response", 6});
+  add(AttemptExtended{7});
+  add(AttemptFinished{});
+  add(OperationForgotten{});
+  const OperationDescription operation{"s", "k", OperationState::kFailed, holder, 1, 2, 3, 4, "f",
+                                       "p", "r"};
+  add(operation);
+  add(OperationList{{operation}, true});
   add(lock);
   add(LockList{{lock, lock}, true});
   add(SessionList{{{1, "l", 2, 3, 4, 5}}, true});
@@ -92,8 +129,12 @@ std::vector<Reply> AllReplies() {
 }
 
 std::vector<SessionEvent> AllEvents() {
-  return {{1, 2, LockGrantedEvent{3, "a", 4}},
+  return {{1, 2, LockGrantedEvent{3, "a", 4, 5, 6}},
+          {1, 2, LockLostEvent{3, "a", 4}},
           {5, 6, WaitEndedEvent{7, "b", WaitEnd::kDeadline}},
+          {1, 2, ChangedEvent{3, "e", true, {4, ChangeKind::kValue, 5, 6, "l", "v"}}},
+          {1, 2, AttemptStartedEvent{3, "s", "k", 4, "point", 5}},
+          {1, 2, OperationEndedEvent{3, "s", "k"}},
           {8, 9, SessionEndedEvent{SessionEnd::kUnknown}}};
 }
 
@@ -135,9 +176,23 @@ TEST(CodecTest, RepliesComeBack) {
     alternatives.insert(reply.result.index());
   }
   EXPECT_EQ(alternatives.size(), std::variant_size_v<decltype(Reply::result)>);
-  const auto list = std::get<LockList>(DecodeReply(EncodeReply(AllReplies()[9]))->result);
-  EXPECT_EQ(list.locks, std::get<LockList>(AllReplies()[9].result).locks);
-  const auto status = std::get<ClusterStatus>(DecodeReply(EncodeReply(AllReplies()[11]))->result);
+  for (const Reply& reply : AllReplies()) {
+    const Reply back = *DecodeReply(EncodeReply(reply));
+    if (const auto* list = std::get_if<LockList>(&reply.result)) {
+      EXPECT_EQ(std::get<LockList>(back.result).locks, list->locks);
+    }
+    if (const auto* list = std::get_if<ElectionList>(&reply.result)) {
+      EXPECT_EQ(std::get<ElectionList>(back.result).elections, list->elections);
+    }
+    if (const auto* list = std::get_if<OperationList>(&reply.result)) {
+      EXPECT_EQ(std::get<OperationList>(back.result).operations, list->operations);
+    }
+    if (const auto* observed = std::get_if<Observed>(&reply.result)) {
+      EXPECT_EQ(std::get<Observed>(back.result).changes, observed->changes);
+    }
+  }
+  const auto status = std::get<ClusterStatus>(
+      DecodeReply(EncodeReply((AllReplies()[AllReplies().size() - 2])))->result);
   EXPECT_EQ(status.leader, (MemberId{"n2", 4}));
   EXPECT_EQ(status.members.at(0).address, "127.0.0.1:7401");
   EXPECT_EQ(status.state_hash, kBig);
@@ -159,7 +214,7 @@ TEST(CodecTest, GenesisComesBack) {
   Genesis genesis;
   genesis.first_revision = 1ull << 50;
   genesis.grants_from_ns = 61;
-  genesis.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  genesis.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
   const absl::StatusOr<Genesis> back = DecodeGenesis(EncodeGenesis(genesis));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->limits, genesis.limits);
@@ -171,6 +226,21 @@ TEST(CodecTest, GenesisComesBack) {
             absl::StatusCode::kUnimplemented);
   EXPECT_FALSE(DecodeGenesis("").ok());
   EXPECT_FALSE(DecodeGenesis("\xff").ok());
+}
+
+// A genesis from before a limit existed has its default.
+TEST(CodecTest, LimitsThatAnOlderGenesisDoesNotHaveAreTheDefaults) {
+  v1::Genesis old;
+  ASSERT_TRUE(old.ParseFromString(EncodeGenesis({})));
+  const auto* limits = v1::Limits::descriptor();
+  int optional = 0;
+  for (int i = 0; i < limits->field_count(); ++i) {
+    if (!limits->field(i)->has_presence()) continue;
+    old.mutable_limits()->GetReflection()->ClearField(old.mutable_limits(), limits->field(i));
+    ++optional;
+  }
+  EXPECT_GE(optional, 3);
+  EXPECT_EQ(DecodeGenesis(old.SerializeAsString())->limits, Limits{});
 }
 
 TEST(CodecTest, APayloadIsTheCommandsOwnBytes) {

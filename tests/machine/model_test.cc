@@ -43,9 +43,10 @@ class ModelTest : public ::testing::TestWithParam<int> {
       // Idle ones that still stand in the list of hand-overs to come are nobody's business.
       if (lock.holder.session != 0 || lock.waiting != 0) held.push_back(lock);
     }
-    ASSERT_EQ(held.size(), model.locks.size());
     auto it = model.locks.begin();
     for (const LockDescription& lock : held) {
+      while (it != model.locks.end() && it->second.election) ++it;
+      ASSERT_NE(it, model.locks.end());
       EXPECT_EQ(lock.name, it->first);
       EXPECT_EQ(lock.holder.session, it->second.holder.first);
       EXPECT_EQ(lock.waiting, it->second.queue.size());
@@ -56,6 +57,50 @@ class ModelTest : public ::testing::TestWithParam<int> {
       }
       ++it;
     }
+    while (it != model.locks.end() && it->second.election) ++it;
+    EXPECT_EQ(it, model.locks.end());
+  }
+
+  static void ExpectSameOperations(const Machine& machine, const Model& model) {
+    ASSERT_EQ(machine.key_count(), model.operations.size());
+    for (const auto& [key, record] : model.operations) {
+      const auto seen = std::get<OperationDescription>(machine.Query(GetOperation{"", key}).result);
+      ASSERT_EQ(seen.holder.session, record.holder.first);
+      ASSERT_EQ(seen.attempts, record.attempts);
+      ASSERT_EQ(seen.waiting, record.queue.size() + record.awaiting.size());
+      ASSERT_EQ(seen.fingerprint, record.fingerprint);
+      ASSERT_EQ(seen.point, record.point);
+      ASSERT_EQ(seen.response, record.response);
+      const bool running = record.holder.first != 0 && !record.overdue;
+      ASSERT_EQ(seen.state, record.failed ? OperationState::kFailed
+                            : record.done ? OperationState::kDone
+                            : running     ? OperationState::kInProgress
+                                          : OperationState::kClaimable);
+    }
+  }
+
+  // And tells the model the revisions of its changes.
+  static void ExpectSameElections(const Machine& machine, Model& model) {
+    for (auto& [name, election] : model.locks) {
+      if (!election.election) continue;
+      const auto seen = std::get<ElectionDescription>(machine.Query(GetElection{name, 0}).result);
+      ASSERT_EQ(seen.leader.session, election.holder.first);
+      ASSERT_EQ(seen.waiting, election.queue.size());
+      auto waiter = election.queue.begin();
+      for (const Candidate& candidate : seen.candidates) {
+        ASSERT_EQ(Model::GrantId(candidate.session, candidate.campaign), waiter->who);
+        ASSERT_EQ(candidate.priority, (waiter++)->priority);
+      }
+      ASSERT_EQ(seen.changes.size(), std::min<std::size_t>(32, election.changes.size()));
+      for (std::size_t i = 1; i <= seen.changes.size(); ++i) {
+        const Change& change = seen.changes[seen.changes.size() - i];
+        Model::Happened& happened = election.changes[election.changes.size() - i];
+        ASSERT_EQ(change.kind, happened.kind);
+        ASSERT_EQ(change.session, happened.session);
+        ASSERT_TRUE(happened.revision == 0 || happened.revision == change.revision);
+        happened.revision = change.revision;
+      }
+    }
   }
 
   // Applies one entry to both. The machine's events of an entry come before its replies can be told
@@ -63,10 +108,13 @@ class ModelTest : public ::testing::TestWithParam<int> {
   void Step(Machine& machine, Model& model, Workload& workload, const Entry& entry) {
     std::vector<Command> none;
     Compare(machine.Apply(entry.stamp, {}), {}, entry.stamp, model, workload);
+    ExpectSameElections(machine, model);
     for (const Command& command : entry.commands) {
       Compare(machine.Apply(entry.stamp, {command}), {command}, entry.stamp, model, workload);
+      ExpectSameElections(machine, model);
     }
     ExpectSameLocks(machine, model);
+    ExpectSameOperations(machine, model);
   }
 
   void Compare(const Applied& applied, const std::vector<Command>& commands, std::int64_t stamp,
@@ -84,14 +132,12 @@ class ModelTest : public ::testing::TestWithParam<int> {
           << command.operation.index();
       ++shown_[expected.substr(0, expected.find(' '))];
       if (opened != nullptr) workload.Opened(command, id);
-      if (const auto* granted = std::get_if<LockGranted>(&reply.result)) {
-        const auto* acquire = std::get_if<AcquireLock>(&command.operation);
-        // A cancel, or a kept reply that another command's retry meets, tells of a known grant.
-        if (model.grants.count(granted->token) == 0) {
-          ASSERT_NE(acquire, nullptr);
-          Grant(model, workload, granted->token, {command.session, command.sequence},
-                acquire->name);
-        }
+      const Revision token = Workload::TokenOf(reply);
+      // A cancel, or a kept reply that another command's retry meets, tells of a known grant.
+      if (token != 0 && model.grants.count(token) == 0) {
+        const std::string* name = Workload::NameOf(command);
+        ASSERT_NE(name, nullptr);
+        Grant(model, workload, token, {command.session, command.sequence}, *name);
       }
     }
     std::vector<std::string> told;
@@ -100,8 +146,9 @@ class ModelTest : public ::testing::TestWithParam<int> {
       EXPECT_GT(event.revision, last);
       last = event.revision;
       told.push_back(Model::Show(event));
-      if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
-        Grant(model, workload, granted->token, {event.session, granted->acquire}, granted->name);
+      const Workload::Given given = Workload::TokenOf(event);
+      if (given.token != 0) {
+        Grant(model, workload, given.token, {event.session, given.asked}, given.name);
       }
     }
     ASSERT_EQ(told, model.told);
@@ -125,8 +172,11 @@ TEST_P(ModelTest, AgreesWithTheNaiveModel) {
     if (HasFatalFailure() || HasNonfatalFailure())
       FAIL() << "seed " << GetParam() << " entry " << i;
   }
-  for (const char* word : {"granted", "queued", "held", "released", "cancelled", "ended", "renewed",
-                           "closed", "forgotten", "limit", "not", "wrong", "invalid", "opened"}) {
+  for (const char* word :
+       {"granted",    "queued",    "held",      "released", "cancelled", "ended",    "renewed",
+        "closed",     "forgotten", "limit",     "not",      "wrong",     "invalid",  "opened",
+        "proclaimed", "observed",  "observing", "absent",   "started",   "progress", "done",
+        "extended",   "finished",  "removed",   "conflict", "mismatch"}) {
     EXPECT_GT(shown_[word], 0) << "the workload never came to: " << word;
   }
   EXPECT_GT(granted_, 250u);
@@ -134,7 +184,10 @@ TEST_P(ModelTest, AgreesWithTheNaiveModel) {
   entry.commands.clear();
   entry.stamp += 100'000 * kMillisecond;
   Step(machine, model, workload, entry);
+  entry.stamp += 100'000 * kMillisecond;
+  Step(machine, model, workload, entry);
   EXPECT_EQ(machine.session_count(), 0u);
+  EXPECT_EQ(machine.key_count(), 0u);
   EXPECT_EQ(machine.lock_count(), 0u);
   EXPECT_FALSE(machine.HasDeadline());
 }
@@ -158,6 +211,10 @@ TEST_P(ModelTest, KeepsItsPromisesOnATightBudget) {
   for (const Entry& entry : log) machine.Apply(entry.stamp, entry.commands);
   // Left alone, it comes to rest with nothing held and nobody waiting.
   std::int64_t stamp = log.back().stamp + 100'000 * kMillisecond;
+  machine.Apply(stamp, {});
+  for (int i = 0; i < 10'000 && machine.HasBacklog(); ++i) machine.Apply(stamp, {});
+  // What the attempts of the dead have left expires in its turn.
+  stamp += 100'000 * kMillisecond;
   machine.Apply(stamp, {});
   for (int i = 0; i < 10'000 && machine.HasBacklog(); ++i) machine.Apply(stamp, {});
   EXPECT_FALSE(machine.HasBacklog());

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,15 +52,21 @@ void ExpectSame(const Applied& a, const Applied& b) {
   }
 }
 
+constexpr int kEntries = 1000;
+
+Genesis LogGenesis(int seed) {
+  Genesis genesis = TightGenesis(seed % 2 == 0 ? 1 : 3);
+  if (seed % 3 == 0) genesis.grants_from_ns = 2'000 * kMillisecond;
+  return genesis;
+}
+
 class RandomSnapshotTest : public ::testing::TestWithParam<int> {};
 
 // At every point of a random log: the frozen machine goes on while it is read in chunks of random
 // sizes, and what comes of them has the very state of a machine that was never frozen, answers the
 // rest of the log like it, and is the one that is frozen next.
 TEST_P(RandomSnapshotTest, RestoredAtEveryPointItIsTheOriginal) {
-  constexpr int kEntries = 500;
-  Genesis genesis = TightGenesis(GetParam() % 2 == 0 ? 1 : 3);
-  if (GetParam() % 3 == 0) genesis.grants_from_ns = 2'000 * kMillisecond;
+  const Genesis genesis = LogGenesis(GetParam());
   std::vector<Applied> applied;
   std::vector<std::uint64_t> hashes;
   const std::vector<Entry> log = RandomLog(GetParam(), genesis, kEntries, &applied, &hashes);
@@ -91,7 +98,7 @@ TEST_P(RandomSnapshotTest, RestoredAtEveryPointItIsTheOriginal) {
     ASSERT_TRUE(restored.ok()) << restored.status() << " entry " << i;
     ASSERT_EQ(restored->StateHash(), hashes[i]);
     ASSERT_TRUE(Snapshot(*restored) == expected) << "entry " << i;
-    const std::size_t last = i % 25 == 0 ? log.size() : std::min(log.size(), i + 10);
+    const std::size_t last = i % 100 == 0 ? log.size() : std::min(log.size(), i + 5);
     for (std::size_t k = i + 1; k < last; ++k) {
       ExpectSame(restored->Apply(log[k].stamp, log[k].commands), applied[k]);
       ASSERT_EQ(restored->StateHash(), hashes[k]) << "entry " << k << " after a snapshot at " << i;
@@ -103,6 +110,34 @@ TEST_P(RandomSnapshotTest, RestoredAtEveryPointItIsTheOriginal) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomSnapshotTest, ::testing::Range(1, 7));
+
+TEST(SnapshotCoverageTest, TheRandomLogsHaveAllThatASnapshotMayHaveToKeep) {
+  std::set<std::size_t> results, told;
+  bool shared = false, seated = false;
+  for (int seed = 1; seed < 7; ++seed) {
+    std::vector<Applied> applied;
+    std::vector<std::uint64_t> hashes;
+    RandomLog(seed, LogGenesis(seed), kEntries, &applied, &hashes);
+    for (const Applied& one : applied) {
+      for (const Reply& reply : one.replies) {
+        results.insert(reply.result.index());
+        const auto* granted = std::get_if<LockGranted>(&reply.result);
+        shared |= granted != nullptr && granted->fence != 0;
+        seated |= granted != nullptr && granted->seat != 0;
+      }
+      for (const SessionEvent& event : one.events) told.insert(event.body.index());
+    }
+  }
+  EXPECT_TRUE(shared);
+  EXPECT_TRUE(seated);
+  EXPECT_EQ(told.size(), std::variant_size_v<decltype(SessionEvent::body)>);
+  // All results but those of reads, which stand behind the others.
+  Reply broken;
+  broken.result = LockBroken{};
+  for (std::size_t kind = 0; kind <= broken.result.index(); ++kind) {
+    EXPECT_EQ(results.count(kind), 1u) << "no result of kind " << kind;
+  }
+}
 
 class SnapshotTest : public MachineTest {
  protected:

@@ -26,8 +26,10 @@ struct Entry {
 // Draws commands as clients would send them over a bad network: new ones, retries, strays.
 class Workload {
  public:
-  Workload(std::uint32_t seed, const std::map<Revision, Model::GrantId>* grants)
-      : random_(seed), grants_(grants) {}
+  // `shares`: also draw what the naive model does not have.
+  Workload(std::uint32_t seed, const std::map<Revision, Model::GrantId>* grants,
+           bool shares = false)
+      : random_(seed), grants_(grants), shares_(shares) {}
 
   Entry Next() {
     Entry entry;
@@ -36,6 +38,33 @@ class Workload {
     for (std::uint64_t n = Below(5); n > 0; --n) entry.commands.push_back(Draw());
     for (const Command& command : entry.commands) sent_.push_back(command);
     return entry;
+  }
+  // What an AcquireLock, a Campaign or a Begin asks for; null for anything else.
+  static const std::string* NameOf(const Command& command) {
+    if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) return &acquire->name;
+    if (const auto* campaign = std::get_if<Campaign>(&command.operation)) return &campaign->name;
+    if (const auto* begin = std::get_if<Begin>(&command.operation)) return &begin->key;
+    return nullptr;
+  }
+  // The token that a reply or an event gives; 0 if it gives none.
+  static Revision TokenOf(const Reply& reply) {
+    if (const auto* granted = std::get_if<LockGranted>(&reply.result)) return granted->token;
+    if (const auto* started = std::get_if<AttemptStarted>(&reply.result)) return started->token;
+    return 0;
+  }
+  struct Given {
+    Revision token = 0;
+    Sequence asked = 0;
+    std::string name;
+  };
+  static Given TokenOf(const SessionEvent& event) {
+    if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
+      return {granted->token, granted->acquire, granted->name};
+    }
+    if (const auto* started = std::get_if<AttemptStartedEvent>(&event.body)) {
+      return {started->token, started->begin, started->key};
+    }
+    return {};
   }
   void Opened(const Command& command, SessionId id) {
     for (const Client& client : clients_) {
@@ -63,8 +92,9 @@ class Workload {
                    Below(std::min<std::size_t>(sent_.size(), Chance(80) ? 10 : 500))];
     if (clients_.size() < 3 || Chance(4)) {
       command.key = {1, ++keys_};
-      command.operation = OpenSession{static_cast<std::int64_t>(1 + Below(9)) * 1000 * kMillisecond,
-                                      absl::StrCat("c", keys_)};
+      command.operation =
+          OpenSession{static_cast<std::int64_t>(1 + Below(shares_ ? 40 : 9)) * 1000 * kMillisecond,
+                      absl::StrCat("c", keys_)};
       return command;
     }
     Client& client = clients_[Below(clients_.size())];
@@ -98,17 +128,29 @@ class Workload {
   }
 
   Operation DrawOperation(const Client& client, Sequence sequence) {
+    if (shares_ && Chance(25)) return DrawShares();
     const std::string name = absl::StrCat("lock", Below(4));
     const std::uint64_t what = Below(100);
-    if (what < 45) {
-      const std::int64_t waits[] = {0, kWaitForever, kWaitForever,
-                                    static_cast<std::int64_t>(Below(5000)) * kMillisecond, -1};
-      return AcquireLock{name, waits[Chance(2) ? 4 : Below(4)], "v"};
-    }
-    if (what < 57) {
+    if (what < 26) return AcquireLock{name, DrawWait(), "v"};
+    if (what < 37) {
       const Sequence around = sequence + 3;
       return CancelWait{around - std::min<Sequence>(around, Below(12))};
     }
+    const std::string election = absl::StrCat("vote", Below(2));
+    const std::string key = absl::StrCat("op", Below(3));
+    if (what < 46) {
+      Begin begin{"", key, Chance(95) ? "f" : "g", kWaitForever, 0, DrawWait()};
+      if (Chance(60)) begin.deadline_ns = static_cast<std::int64_t>(1 + Below(3000)) * kMillisecond;
+      begin.retention_ns =
+          static_cast<std::int64_t>(1 + Below(shares_ ? 60'000 : 4000)) * kMillisecond;
+      return begin;
+    }
+    if (what < 50) return AwaitOperation{"", key, DrawWait()};
+    if (what < 53) return Forget{"", key};
+    if (what < 60) {
+      return Campaign{election, DrawWait(), "v", static_cast<std::uint32_t>(Below(3))};
+    }
+    if (what < 66) return Observe{ObjectKind::kElection, election, DrawAfter()};
     if (grants_->empty()) return ReleaseLock{name, 1};
     // A recent token of this client, or of anyone.
     auto it = grants_->end();
@@ -116,7 +158,68 @@ class Workload {
       --it;
       if (it->second.first == client.id || Chance(5)) --n;
     }
-    return ReleaseLock{names_.count(it->first) ? names_.at(it->first) : name, it->first};
+    const std::string held = names_.count(it->first) ? names_.at(it->first) : name;
+    if (held[0] == 'o' && !Chance(2)) return DrawAttempts(held, it->first);
+    if ((held[0] == 'v') != Chance(2)) return DrawLeaders(held, it->first);
+    return ReleaseLock{held, it->first};
+  }
+
+  Operation DrawShares() {
+    const std::uint64_t what = Below(10);
+    if (what < 6) {
+      AcquireLock acquire{absl::StrCat("sh", Below(3)), DrawWait(), "v"};
+      acquire.owner = Chance(50) ? "o" : "";
+      acquire.mode = Chance(70) ? LockMode::kShared : LockMode::kExclusive;
+      if (acquire.name == "sh2") acquire.mode = LockMode::kPermits;
+      if (acquire.mode == LockMode::kPermits) {
+        acquire.total = 5;
+        acquire.permits = 1 + Below(3);
+      } else if (acquire.mode == LockMode::kExclusive && Chance(50)) {
+        acquire.delay_ns = static_cast<std::int64_t>(Below(2000)) * kMillisecond;
+      }
+      return acquire;
+    }
+    if (what == 6) return Observe{ObjectKind::kLock, absl::StrCat("sh", Below(3)), DrawAfter()};
+    if (grants_->empty()) return Forget{"", "op0"};
+    auto it = grants_->end();
+    for (std::uint64_t n = 1 + Below(5); n > 0 && it != grants_->begin(); --n) --it;
+    const std::string held = names_.count(it->first) ? names_.at(it->first) : "sh0";
+    if (what == 7) return Downgrade{held, it->first};
+    if (what == 8) {
+      const ObjectKind kind = held[0] == 'o'   ? ObjectKind::kOperation
+                              : held[0] == 'v' ? ObjectKind::kElection
+                                               : ObjectKind::kLock;
+      return BreakLock{kind, "", held, it->first, "stuck"};
+    }
+    return ReleaseLock{held, it->first};
+  }
+  std::int64_t DrawWait() {
+    const std::int64_t waits[] = {0, kWaitForever, kWaitForever,
+                                  static_cast<std::int64_t>(Below(5000)) * kMillisecond, -1};
+    return waits[Chance(2) ? 4 : Below(4)];
+  }
+  Revision DrawAfter() {
+    if (grants_->empty() || Chance(10)) return 0;
+    if (Chance(50)) return 1'000'000'000;  // only what is to come
+    auto it = grants_->end();
+    for (std::uint64_t n = 1 + Below(9); n > 0 && it != grants_->begin(); --n) --it;
+    return it->first;
+  }
+  Operation DrawAttempts(const std::string& key, Revision token) {
+    const std::uint64_t what = Below(10);
+    if (what < 3) return Checkpoint{"", key, token, absl::StrCat("p", Below(9))};
+    if (what < 4) {
+      const auto deadline = static_cast<std::int64_t>(1 + Below(3000)) * kMillisecond;
+      return Extend{"", key, token, Chance(20) ? kWaitForever : deadline};
+    }
+    return FinishAttempt{"", key, token, static_cast<Outcome>(Below(3)), absl::StrCat("r", token)};
+  }
+  Operation DrawLeaders(const std::string& name, Revision term) {
+    if (Chance(30)) return Proclaim{name, term, absl::StrCat("v", Below(9))};
+    if (Chance(60)) return Resign{name, term};
+    const Client& candidate = clients_[Below(clients_.size())];
+    return HandOver{name, term, candidate.id,
+                    candidate.last - std::min<Sequence>(candidate.last, Below(8))};
   }
 
  public:
@@ -125,6 +228,7 @@ class Workload {
  private:
   std::mt19937 random_;
   const std::map<Revision, Model::GrantId>* grants_;
+  bool shares_;
   std::int64_t now_ = 0;
   std::uint64_t keys_ = 0;
   std::vector<Client> clients_;
@@ -146,7 +250,7 @@ inline std::vector<Entry> RandomLog(int seed, const Genesis& genesis, int entrie
   Machine machine;
   EXPECT_TRUE(machine.Start(genesis, 0).ok());
   std::map<Revision, Model::GrantId> grants;
-  Workload workload(static_cast<std::uint32_t>(seed), &grants);
+  Workload workload(static_cast<std::uint32_t>(seed), &grants, /*shares=*/true);
   std::vector<Entry> log;
   for (int i = 0; i < entries; ++i) {
     log.push_back(workload.Next());
@@ -158,17 +262,16 @@ inline std::vector<Entry> RandomLog(int seed, const Genesis& genesis, int entrie
       if (const auto* opened = std::get_if<SessionOpened>(&reply.result)) {
         workload.Opened(command, opened->session);
       }
-      if (const auto* granted = std::get_if<LockGranted>(&reply.result)) {
-        grants[granted->token] = {command.session, command.sequence};
-        if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) {
-          workload.names_[granted->token] = acquire->name;
-        }
+      if (const Revision token = Workload::TokenOf(reply); token != 0) {
+        grants[token] = {command.session, command.sequence};
+        const std::string* name = Workload::NameOf(command);
+        if (name != nullptr) workload.names_[token] = *name;
       }
     }
     for (const SessionEvent& event : applied->back().events) {
-      if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
-        grants[granted->token] = {event.session, granted->acquire};
-        workload.names_[granted->token] = granted->name;
+      if (const Workload::Given given = Workload::TokenOf(event); given.token != 0) {
+        grants[given.token] = {event.session, given.asked};
+        workload.names_[given.token] = given.name;
       }
     }
   }

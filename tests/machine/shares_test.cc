@@ -1,0 +1,317 @@
+// Shared locks, semaphores, delays after a loss, and what administrators may do.
+#include <set>
+#include <string>
+#include <vector>
+
+#include "fixture.h"
+
+namespace tenure::machine {
+namespace {
+
+class SharesTest : public MachineTest {
+ protected:
+  static AcquireLock Make(LockMode mode, std::int64_t wait_ns, std::uint64_t permits = 0,
+                          std::uint64_t total = 0) {
+    AcquireLock acquire{"x", wait_ns, ""};
+    acquire.mode = mode;
+    acquire.permits = permits;
+    acquire.total = total;
+    return acquire;
+  }
+  Reply Share(Client& client, std::int64_t wait_ns = kWaitForever, const std::string& owner = "") {
+    AcquireLock acquire = Make(LockMode::kShared, wait_ns);
+    acquire.owner = owner;
+    return Do(client.Next(acquire));
+  }
+  Reply Lock(Client& client, std::int64_t wait_ns = kWaitForever, const std::string& owner = "") {
+    AcquireLock acquire = Make(LockMode::kExclusive, wait_ns);
+    acquire.owner = owner;
+    return Do(client.Next(acquire));
+  }
+  Reply Take(Client& client, std::uint64_t permits, std::uint64_t total,
+             std::int64_t wait_ns = kWaitForever) {
+    return Do(client.Next(Make(LockMode::kPermits, wait_ns, permits, total)));
+  }
+  Reply Delayed(Client& client, std::int64_t delay_ns, std::int64_t wait_ns = kWaitForever) {
+    AcquireLock acquire = Make(LockMode::kExclusive, wait_ns);
+    acquire.delay_ns = delay_ns;
+    return Do(client.Next(acquire));
+  }
+  Reply Break(Client& client, Revision token, ObjectKind kind = ObjectKind::kLock) {
+    return Do(client.Next(BreakLock{kind, "", "x", token, "stuck"}));
+  }
+  static LockGranted Got(const Reply& reply) {
+    EXPECT_TRUE(Is<LockGranted>(reply)) << reply.message;
+    return Is<LockGranted>(reply) ? std::get<LockGranted>(reply.result) : LockGranted{};
+  }
+};
+
+// ---- Shared
+
+TEST_F(SharesTest, ManyShareNobodyElseHas) {
+  Client a = Open(60), b = Open(60), writer = Open(60);
+  const LockGranted first = Got(Share(a)), second = Got(Share(b));
+  EXPECT_LT(first.token, second.token) << "each grant has its own token";
+  EXPECT_EQ(first.fence, first.token);
+  EXPECT_EQ(second.fence, first.token) << "a gate must admit both";
+  EXPECT_TRUE(Is<LockHeld>(Lock(writer, 0)));
+  EXPECT_TRUE(Is<LockQueued>(Lock(writer)));
+  EXPECT_EQ(Look("x").shares, 2u);
+  EXPECT_EQ(Look("x").sharers.size(), 2u);
+  Release(a, "x", first.token);
+  EXPECT_EQ(Granted(writer), 0u);
+  Release(b, "x", second.token);
+  EXPECT_GT(Granted(writer), second.token);
+  EXPECT_EQ(Look("x").shares, 0u);
+}
+
+TEST_F(SharesTest, AStreamOfReadersStarvesNoWriter) {
+  Client reader = Open(60), writer = Open(60), late = Open(60);
+  const Revision token = Got(Share(reader)).token;
+  EXPECT_TRUE(Is<LockQueued>(Lock(writer)));
+  EXPECT_TRUE(Is<LockQueued>(Share(late))) << "it came after the writer";
+  EXPECT_TRUE(Is<LockHeld>(Share(late, 0)));
+  Release(reader, "x", token);
+  const Revision written = Granted(writer);
+  ASSERT_NE(written, 0u);
+  Release(writer, "x", written);
+  const auto told = Told<LockGrantedEvent>(late);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].fence, told[0].token) << "the first of a new epoch";
+}
+
+TEST_F(SharesTest, L20_AReleaseWakesOnlyWhoMayHaveIt) {
+  Client holder = Open(60), w1 = Open(60), r1 = Open(60), r2 = Open(60), w2 = Open(60),
+         r3 = Open(60);
+  const Revision token = Token(Lock(holder));
+  Lock(w1);
+  Share(r1);
+  Share(r2);
+  Lock(w2);
+  Share(r3);
+  Release(holder, "x", token);
+  EXPECT_EQ(last_events.size(), 1u);
+  const Revision first = Granted(w1);
+  Release(w1, "x", first);
+  EXPECT_EQ(last_events.size(), 2u) << "the readers at the head, and no other";
+  const Revision one = Granted(r1), two = Granted(r2);
+  EXPECT_NE(one * two, 0u);
+  Release(r1, "x", one);
+  EXPECT_TRUE(last_events.empty());
+  Release(r2, "x", two);
+  EXPECT_EQ(last_events.size(), 1u);
+  EXPECT_NE(Granted(w2), 0u);
+}
+
+TEST_F(SharesTest, L19_AnUpgradeIsRefusedNotHung) {
+  Client a = Open(60);
+  const Revision token = Got(Share(a)).token;
+  const Reply refused = Lock(a);
+  EXPECT_EQ(refused.code, ReplyCode::kConflict);
+  EXPECT_EQ(Look("x").waiting, 0u);
+  EXPECT_EQ(Lock(a, 0).code, ReplyCode::kConflict);
+  // Another owner in the same session waits for somebody else.
+  EXPECT_TRUE(Is<LockQueued>(Lock(a, kWaitForever, "thread 2")));
+  Release(a, "x", token);
+  EXPECT_NE(Granted(a), 0u);
+}
+
+TEST_F(SharesTest, ADowngradeKeepsItsTokenAndLetsReadersIn) {
+  Client a = Open(60), r1 = Open(60), w = Open(60), r2 = Open(60);
+  const Revision token = Token(Lock(a));
+  Share(r1);
+  Lock(w);
+  Share(r2);
+  EXPECT_EQ(Do(a.Next(Downgrade{"x", token + 1})).code, ReplyCode::kNotHeld);
+  const LockGranted kept = Got(Do(a.Next(Downgrade{"x", token})));
+  EXPECT_EQ(kept.token, token);
+  EXPECT_EQ(kept.fence, token);
+  ASSERT_EQ(Told<LockGrantedEvent>(r1).size(), 1u);
+  EXPECT_EQ(Told<LockGrantedEvent>(r1)[0].fence, token);
+  EXPECT_EQ(Granted(w), 0u);
+  EXPECT_EQ(Granted(r2), 0u);
+  EXPECT_EQ(Do(a.Next(Downgrade{"x", token})).code, ReplyCode::kNotHeld) << "it is one already";
+  EXPECT_TRUE(Is<LockReleased>(Release(a, "x", token)));
+  EXPECT_EQ(Look("x").shares, 1u);
+}
+
+TEST_F(SharesTest, L10_ARepeatedReleaseFreesNobodyElsesShare) {
+  Client a = Open(60), b = Open(60);
+  const Revision token = Got(Share(a)).token;
+  Got(Share(b));
+  EXPECT_TRUE(Is<LockReleased>(Release(a, "x", token)));
+  EXPECT_EQ(Release(a, "x", token).code, ReplyCode::kNotHeld);
+  EXPECT_EQ(Release(b, "x", token).code, ReplyCode::kNotHeld);
+  EXPECT_EQ(Look("x").shares, 1u);
+}
+
+TEST_F(SharesTest, SharesEndWithTheirSession) {
+  Client a = Open(5), b = Open(60), w = Open(60);
+  Got(Share(a));
+  const Revision token = Got(Share(b)).token;
+  Lock(w);
+  Pass(5);
+  EXPECT_EQ(Granted(w), 0u);
+  EXPECT_EQ(Look("x").shares, 1u);
+  Release(b, "x", token);
+  EXPECT_NE(Granted(w), 0u);
+}
+
+TEST_F(SharesTest, T15_TheDeadShareNothingAlsoBeforeTheyAreClearedAway) {
+  Genesis genesis;
+  genesis.limits.cleanup_per_entry = 1;
+  Start(genesis);
+  Client dead = Open(5), next = Open(60);
+  for (int i = 0; i < 20; ++i) Acquire(dead, "l" + std::to_string(i));
+  Got(Share(dead));
+  Pass(5);
+  EXPECT_TRUE(machine.HasBacklog());
+  EXPECT_TRUE(Is<LockGranted>(Lock(next, 0)));
+}
+
+// ---- Semaphores
+
+TEST_F(SharesTest, PermitsAreNeverOverdrawnAndServedInOrder) {
+  Client a = Open(60), b = Open(60), c = Open(60), d = Open(60);
+  const LockGranted two = Got(Take(a, 2, 3));
+  EXPECT_TRUE(Is<LockQueued>(Take(b, 2, 3)));
+  EXPECT_TRUE(Is<LockQueued>(Take(c, 1, 3))) << "it would pass one who waits";
+  EXPECT_EQ(Look("x").permits, 2u);
+  EXPECT_EQ(Look("x").total, 3u);
+  Release(a, "x", two.token);
+  EXPECT_NE(Granted(b), 0u);
+  EXPECT_NE(Granted(c), 0u);
+  EXPECT_TRUE(Is<LockHeld>(Take(d, 1, 3, 0)));
+  EXPECT_EQ(Look("x").permits, 3u);
+}
+
+TEST_F(SharesTest, EachHolderHasASeatOfItsOwn) {
+  Client a = Open(60), b = Open(60), c = Open(60);
+  const LockGranted one = Got(Take(a, 1, 3)), two = Got(Take(b, 1, 3)), three = Got(Take(c, 1, 3));
+  EXPECT_EQ((std::set<std::uint64_t>{one.seat, two.seat, three.seat}),
+            (std::set<std::uint64_t>{0, 1, 2}));
+  Release(b, "x", two.token);
+  const LockGranted next = Got(Take(a, 1, 3));
+  EXPECT_EQ(next.seat, two.seat);
+  EXPECT_GT(next.token, two.token) << "a gate at this seat refuses the one before";
+}
+
+TEST_F(SharesTest, AnotherTotalIsRefused) {
+  Client a = Open(60), b = Open(60);
+  const Revision token = Got(Take(a, 1, 3)).token;
+  EXPECT_EQ(Take(b, 1, 4).code, ReplyCode::kConflict);
+  EXPECT_EQ(Share(b).code, ReplyCode::kConflict);
+  EXPECT_EQ(Lock(b).code, ReplyCode::kConflict);
+  Release(a, "x", token);
+  EXPECT_TRUE(Is<LockGranted>(Take(b, 4, 4))) << "nobody uses it: a new one is created";
+  Client c = Open(60);
+  const Revision lock = Token(Acquire(c, "y"));
+  AcquireLock permits = Make(LockMode::kPermits, 0, 1, 2);
+  permits.name = "y";
+  EXPECT_EQ(Do(b.Next(permits)).code, ReplyCode::kConflict);
+  EXPECT_NE(lock, 0u);
+  EXPECT_EQ(Take(b, 0, 4).code, ReplyCode::kInvalid);
+  EXPECT_EQ(Take(b, 5, 4).code, ReplyCode::kInvalid);
+  EXPECT_EQ(Take(b, 1, machine.limits().permits_max + 1).code, ReplyCode::kInvalid);
+}
+
+// ---- Delays
+
+TEST_F(SharesTest, AfterAnUncleanLossNobodyGetsItForAWhile) {
+  Client a = Open(5), b = Open(60), c = Open(60);
+  Token(Delayed(a, 10 * kSecond));
+  Lock(b);
+  Pass(5);
+  EXPECT_EQ(Granted(b), 0u);
+  const Reply tried = Lock(c, 0);
+  ASSERT_TRUE(Is<LockHeld>(tried));
+  EXPECT_EQ(std::get<LockHeld>(tried.result).held_back_ns, 10 * kSecond);
+  Pass(9.9);
+  EXPECT_EQ(Granted(b), 0u);
+  Pass(0.1);
+  EXPECT_NE(Granted(b), 0u);
+}
+
+TEST_F(SharesTest, ACleanEndHasNoDelay) {
+  Client a = Open(5), b = Open(60), c = Open(60);
+  const Revision token = Token(Delayed(a, 10 * kSecond));
+  Delayed(b, 10 * kSecond);
+  Release(a, "x", token);
+  EXPECT_NE(Granted(b), 0u);
+  Lock(c);
+  Close(b);
+  EXPECT_NE(Granted(c), 0u);
+}
+
+TEST_F(SharesTest, ADelayIsCarriedByAWaitAndEndsWithNobodyThere) {
+  Client a = Open(60), b = Open(5), c = Open(60);
+  const Revision token = Token(Lock(a));
+  Delayed(b, 10 * kSecond);
+  Release(a, "x", token);
+  EXPECT_NE(Granted(b), 0u);
+  Pass(5);
+  EXPECT_TRUE(Is<LockHeld>(Lock(c, 0)));
+  EXPECT_EQ(machine.lock_count(), 1u);
+  Pass(10);
+  EXPECT_EQ(machine.lock_count(), 0u);
+  EXPECT_TRUE(Is<LockGranted>(Lock(c, 0)));
+  EXPECT_EQ(Do(c.Next(Make(LockMode::kShared, -1))).code, ReplyCode::kInvalid);
+  AcquireLock bad = Make(LockMode::kShared, 0);
+  bad.delay_ns = 1;
+  EXPECT_EQ(Do(c.Next(bad)).code, ReplyCode::kInvalid);
+}
+
+// ---- Breaks
+
+TEST_F(SharesTest, ABreakIsToldToTheLoserAndRecorded) {
+  Client a = Open(60, "a"), b = Open(60), admin = Open(60, "root@ops");
+  const Revision token = Token(Lock(a));
+  Lock(b);
+  EXPECT_EQ(Break(admin, token + 1).code, ReplyCode::kAbsent);
+  Pass(3);
+  EXPECT_TRUE(Is<LockBroken>(Break(admin, token)));
+  ASSERT_EQ(Told<LockLostEvent>(a).size(), 1u);
+  EXPECT_EQ(Told<LockLostEvent>(a)[0].token, token);
+  EXPECT_NE(Granted(b), 0u);
+  EXPECT_EQ(Release(a, "x", token).code, ReplyCode::kNotHeld);
+  EXPECT_EQ(Break(admin, token).code, ReplyCode::kAbsent) << "once";
+  const Reply journal = Do(admin.Next(Observe{ObjectKind::kLock, "x", 0}));
+  ASSERT_TRUE(Is<Observed>(journal));
+  const Change& change = std::get<Observed>(journal.result).changes.at(0);
+  EXPECT_EQ(change.kind, ChangeKind::kBroken);
+  EXPECT_EQ(change.token, token);
+  EXPECT_EQ(change.label, "a");
+  EXPECT_EQ(change.at_ns, 3 * kSecond);
+  EXPECT_NE(change.value.find("root@ops"), std::string::npos) << change.value;
+  EXPECT_NE(change.value.find("stuck"), std::string::npos) << change.value;
+}
+
+TEST_F(SharesTest, OneShareIsBrokenNotTheOthers) {
+  Client a = Open(60), b = Open(60), admin = Open(60);
+  const Revision one = Got(Share(a)).token;
+  Got(Share(b));
+  EXPECT_TRUE(Is<LockBroken>(Break(admin, one)));
+  EXPECT_EQ(Told<LockLostEvent>(a).size(), 1u);
+  EXPECT_TRUE(Told<LockLostEvent>(b).empty());
+  EXPECT_EQ(Look("x").shares, 1u);
+}
+
+TEST_F(SharesTest, TermsAndAttemptsCanBeBrokenToo) {
+  Client a = Open(60), b = Open(60), admin = Open(60);
+  const Revision term = Token(Do(a.Next(Campaign{"x", kWaitForever, "", 0})));
+  Do(b.Next(Campaign{"x", kWaitForever, "", 0}));
+  EXPECT_TRUE(Is<LockBroken>(Break(admin, term, ObjectKind::kElection)));
+  EXPECT_EQ(Told<LockLostEvent>(a).size(), 1u);
+  EXPECT_TRUE(Told<LockLostEvent>(b).empty()) << "E5: it had not led";
+  EXPECT_NE(Granted(b), 0u);
+  Begin begin;
+  begin.key = "x";
+  const Reply started = Do(a.Next(begin));
+  const Revision token = std::get<AttemptStarted>(started.result).token;
+  EXPECT_TRUE(Is<LockBroken>(Break(admin, token, ObjectKind::kOperation)));
+  EXPECT_EQ(Told<LockLostEvent>(a).at(0).name, "x");
+  EXPECT_TRUE(Is<AttemptStarted>(Do(b.Next(begin))));
+}
+
+}  // namespace
+}  // namespace tenure::machine
