@@ -372,7 +372,7 @@ void Process::GiveBack(std::uint64_t id) {
   const History::Id unlock = all_.history_.Unlocking(hold.lock, hold.token, now());
   ++unlocking_;
   hold.guard.Unlock(Random(absl::Milliseconds(100), absl::Seconds(6)),
-                    Safe([this, unlock, lock = hold.lock, token = hold.token](absl::Status status) {
+                    Safe([this, unlock](absl::Status status) {
                       --unlocking_;
                       if (status.ok()) {
                         ++scene_.counts.unlocks;

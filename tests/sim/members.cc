@@ -18,8 +18,8 @@ constexpr std::int64_t kWallClock = 1'790'000'000;
 // One member: a machine, and the process on it.
 class Member final : public member::NodeObserver {
  public:
-  Member(Scene& scene, Members& all, int number, std::string name)
-      : scene_(scene), all_(all), name_(std::move(name)), number_(number) {
+  Member(Scene& scene, Members& all, std::string name)
+      : scene_(scene), all_(all), name_(std::move(name)) {
     testing::NodeOptions options;
     options.disk.durable = scene.plan.durable;
     options.disk.latency_max = scene.plan.disk_latency_max;
@@ -72,7 +72,6 @@ class Member final : public member::NodeObserver {
   Scene& scene_;
   Members& all_;
   const std::string name_;
-  const int number_;
   testing::VirtualNode* machine_ = nullptr;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Storage> storage_;
@@ -289,7 +288,7 @@ void Member::KillWithin() {
 
 Members::Members(Scene& scene) : scene_(scene), assert_new_(scene.plan.assert_new) {
   for (int i = 0; i < scene.plan.members; ++i)
-    members_.push_back(std::make_unique<Member>(scene, *this, i, name(i)));
+    members_.push_back(std::make_unique<Member>(scene, *this, name(i)));
 }
 Members::~Members() = default;
 
