@@ -74,9 +74,23 @@ struct ListSessions {
 };
 // Answered by the member that gets it from what it knows, also without a leader.
 struct GetStatus {};
+// Changes who takes part. Answered by the leader, with its status, once it is done; safe to repeat:
+// what is so already is done. Consensus sees to it: it never enters a command log.
+enum class MemberAction : std::uint8_t {
+  kAdd = 0,       // `name` at `address`, started with a list that has it, becomes a voter
+  kRemove = 1,    // `name` takes no part any more, and is told so
+  kPromote = 2,   // the learner `name` becomes a voter, once it has caught up
+  kTransfer = 3,  // leadership goes to `name`, or, if that is empty, to the voter that lags least
+};
+struct ChangeMembers {
+  MemberAction action = MemberAction::kAdd;
+  std::string name;
+  std::string address;
+};
 
-using Operation = std::variant<OpenSession, RenewSession, CloseSession, AcquireLock, CancelWait,
-                               ReleaseLock, GetLock, ListLocks, ListSessions, GetStatus>;
+using Operation =
+    std::variant<OpenSession, RenewSession, CloseSession, AcquireLock, CancelWait, ReleaseLock,
+                 GetLock, ListLocks, ListSessions, GetStatus, ChangeMembers>;
 
 struct Command {
   std::uint32_t machine_version = kMachineVersion;
@@ -99,7 +113,8 @@ inline bool IsWrite(const Operation& operation) {
   return !std::holds_alternative<GetLock>(operation) &&
          !std::holds_alternative<ListLocks>(operation) &&
          !std::holds_alternative<ListSessions>(operation) &&
-         !std::holds_alternative<GetStatus>(operation);
+         !std::holds_alternative<GetStatus>(operation) &&
+         !std::holds_alternative<ChangeMembers>(operation);
 }
 // True for what keeps or frees something: such commands have a reserved share of every queue.
 inline bool IsReserved(const Operation& operation) {

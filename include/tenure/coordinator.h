@@ -40,6 +40,10 @@ struct CoordinatorOptions {
 // that wait own nothing: a wait whose handles are all gone ends with an error (kFailedPrecondition
 // or kCancelled).
 //
+// Callbacks run on the backend's Loop: on its own thread, or on a thread that waits in a blocking
+// call of the same connection, which the Loop may borrow meanwhile. So neither block in a callback,
+// nor hold a lock during a blocking call that a callback takes.
+//
 // In a child of fork() they do nothing, also when they are destroyed, and answer
 // kFailedPrecondition.
 class Coordinator {
@@ -62,6 +66,18 @@ class Coordinator {
   absl::StatusOr<ClusterStatus> Status(absl::Duration timeout = absl::Seconds(5));
   void Status(absl::Duration timeout,
               absl::AnyInvocable<void(absl::StatusOr<ClusterStatus>) &&> done);
+  // Changes who takes part: each answers once it is done, and may be repeated. A member to add must
+  // have been started with a list of members that has it; it becomes a voter once it has caught up.
+  // One to remove need not live. kDeadlineExceeded: it may still happen.
+  absl::StatusOr<ClusterStatus> AddMember(absl::string_view name, absl::string_view address,
+                                          absl::Duration timeout = absl::Seconds(30));
+  absl::StatusOr<ClusterStatus> RemoveMember(absl::string_view name,
+                                             absl::Duration timeout = absl::Seconds(30));
+  absl::StatusOr<ClusterStatus> PromoteMember(absl::string_view name,
+                                              absl::Duration timeout = absl::Seconds(30));
+  // To whichever voter lags least, if `name` is empty.
+  absl::StatusOr<ClusterStatus> TransferLeadership(absl::string_view name = "",
+                                                   absl::Duration timeout = absl::Seconds(30));
   // Locks that are held or waited for, by name, after `after`; linearizable, a page at a time.
   absl::StatusOr<LockList> ListLocks(absl::string_view after = "", std::uint32_t limit = 1000,
                                      absl::Duration timeout = absl::Seconds(5));

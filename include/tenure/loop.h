@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "tenure/types.h"
 
 namespace tenure {
@@ -64,8 +65,23 @@ class Loop {
   // Transports flush their frames here, one frame for each stream and turn.
   virtual void Defer(absl::AnyInvocable<void() &&> work) = 0;
 
-  // True on the Loop's thread.
+  // True on the Loop's thread, and on one that is lent to it, for as long as that is.
   virtual bool OnLoop() const = 0;
+
+  // ---- For threads that wait for an answer of this Loop
+
+  // Lends the calling thread: runs `begin` as if it were posted, then turns of the Loop, on this
+  // thread, until `done`, which is asked after each. So no hand-over lies between a caller that
+  // waits and its answer. False, with nothing run, if the Loop takes no loan now, or never; the
+  // caller then waits for its own thread, between NoteWaiter(true) and NoteWaiter(false). Not from
+  // the Loop itself.
+  virtual bool Drive(absl::FunctionRef<void()> /*begin*/, absl::FunctionRef<bool()> /*done*/) {
+    return false;
+  }
+  // A thread is about to wait (true), or its answer is given (false; called by the giver). By this
+  // a Loop knows whether to take loans: a few callers are served best by themselves, many by one
+  // thread for all.
+  virtual void NoteWaiter(bool /*waits*/) {}
 };
 
 // Both monotonic clocks of this machine (CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW), now. The only place

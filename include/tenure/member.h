@@ -36,6 +36,10 @@ class Member {
   virtual std::string address() const = 0;
   // What this member knows; `done` runs on its Loop.
   virtual void GetStatus(absl::AnyInvocable<void(ClusterStatus) &&> done) = 0;
+  // Hands leadership over, if this member leads, as is kind before Stop: nobody need miss it then.
+  // Waits for that, about one least election timeout at most. kUnavailable: nobody could take it.
+  // Not from the Loop.
+  virtual absl::Status HandOver() = 0;
   // Stops taking part. What coordinators have under way ends with kCancelled, or kUnknown if it may
   // have happened; new calls answer kCancelled; sessions expire with their leases, and end the
   // waits that are queued. Idempotent. Not from the Loop.

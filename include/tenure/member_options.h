@@ -39,12 +39,20 @@ struct MemberOptions {
   // Bound on every member's clock rate against real time.
   double clock_drift_max = 0.01;
 
-  // Bytes of log kept for members that lag; past it new commands are refused with
-  // kResourceExhausted.
+  // Once the log holds so many bytes more than the last snapshot, another is taken, and the log
+  // before it is dropped: a member that lags behind gets the snapshot.
+  std::size_t snapshot_log_bytes = std::size_t{64} << 20;
+  // Bytes of log at most, whoever lags; past it new commands are refused with kResourceExhausted.
   std::size_t log_bytes_max = std::size_t{512} << 20;
   // Commands taken and not yet answered; past it (nine tenths of it, for what neither renews nor
   // frees) they are refused with kResourceExhausted.
   std::size_t commands_pending_max = 65536;
+
+  // Leadership goes to the voter of the greatest priority that has caught up.
+  std::uint32_t priority = 0;
+  // Serves reads by the leader's lease, without a round of acknowledgements. As safe as the locks
+  // themselves: both trust `clock_drift_max`.
+  bool lease_reads = false;
 
   // Seeds all randomness of the member but its incarnation; 0 draws one. For simulation.
   std::uint64_t seed = 0;
@@ -55,7 +63,9 @@ struct MemberOptions {
   // is printed without it.
   absl::AnyInvocable<void(absl::string_view line)> log;
   // Called once, on the Loop, if the member stops by itself: its storage failed, it was declared
-  // lost, or its data is not this cluster's. The process should exit and let an operator read why.
+  // lost or removed, or its data is not this cluster's. The process should exit and let an operator
+  // read why; but with kAborted, which tells that the cluster lost its majority before it held
+  // anything, it should start the member again, which will take part in another first start.
   absl::AnyInvocable<void(absl::Status why)> on_stopped;
 };
 

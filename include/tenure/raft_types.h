@@ -70,8 +70,7 @@ struct HardState {
 
 // ---- Messages
 // ------------------------------------------------------------------------------------ Each carries
-// the sender's term. `from`, `to` and the cluster travel in the Envelope (transport.h). Snapshot
-// transfer and leadership transfer will add alternatives at the end of Message.
+// the sender's term. `from`, `to` and the cluster travel in the Envelope (transport.h).
 
 // A request for a vote, or, with `pre_vote`, for the promise of one (section 9.6). A pre-vote asks
 // on behalf of `term`, which the sender has not entered.
@@ -80,6 +79,8 @@ struct VoteRequest {
   bool pre_vote = false;
   Index last_index = 0;
   Term last_term = 0;
+  // The leader itself asked for this election (TimeoutNow), so its followers need not keep to it.
+  bool transfer = false;
 };
 
 // `term` is the responder's own term; `request_term` repeats the request's, so that an answer to an
@@ -103,6 +104,9 @@ struct AppendRequest {
   std::uint64_t round = 0;
   // Every member of the configuration has applied up to here: the log before it may be dropped.
   Index trim_through = 0;
+  // Numbers the hand-overs of this leader and their withdrawals, from 1: a TimeoutNow of an earlier
+  // number is void for whoever heard of this one.
+  std::uint64_t transfer = 0;
 };
 
 struct AppendResponse {
@@ -111,13 +115,51 @@ struct AppendResponse {
   // Accepted: the last index known to agree with the leader's log and durable here.
   // Refused: the responder's last index that may agree; the leader probes from there.
   Index match_index = 0;
-  Term hint_term = 0;       // refused: the term at match_index in the responder's log
-  Index rejected_prev = 0;  // refused: the prev_index that was refused, to tell late answers
-  Index applied = 0;        // the last index that the responder's state machine has applied
-  std::uint64_t round = 0;  // repeats the request's
+  Term hint_term = 0;          // refused: the term at match_index in the responder's log
+  Index rejected_prev = 0;     // refused: the prev_index that was refused, to tell late answers
+  Index applied = 0;           // the last index that the responder's state machine has applied
+  std::uint64_t round = 0;     // repeats the request's
+  std::uint64_t transfer = 0;  // the greatest number of a hand-over heard in this term
+  std::uint32_t priority = 0;  // the responder's: among those that can lead, the greatest should
 };
 
-using Message = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendResponse>;
+// The leader asks its follower to campaign at once (section 3.10).
+struct TimeoutNow {
+  Term term = 0;
+  std::uint64_t transfer = 0;  // obeyed only if it is the newest number that the receiver heard
+};
+
+// What a snapshot stands for: the state machine's state once everything up to `index` was applied,
+// which is committed. Two snapshots of one place are the same but for `bytes` (section 5.1).
+struct SnapshotInfo {
+  Index index = 0;  // 0: none
+  Term term = 0;
+  std::int64_t stamp_ns = 0;
+  std::shared_ptr<const Configuration> configuration;  // in force at `index`
+  std::uint64_t bytes = 0;
+
+  bool empty() const { return index == 0; }
+};
+
+// One chunk of a snapshot, for a follower that lags behind the leader's log. It is a heartbeat too.
+struct SnapshotRequest {
+  Term term = 0;
+  SnapshotInfo snapshot;
+  std::uint64_t offset = 0;
+  Payload data;  // empty as the core leaves it: whoever sends it fills it from the storage
+  std::uint64_t round = 0;
+};
+
+// What the follower wants next. Once the snapshot is installed, it answers with an AppendResponse.
+struct SnapshotResponse {
+  Term term = 0;
+  Index index = 0;           // repeats the snapshot's
+  std::uint64_t offset = 0;  // all before is durable here
+  std::uint64_t round = 0;   // repeats the request's
+};
+
+using Message = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendResponse, TimeoutNow,
+                             SnapshotRequest, SnapshotResponse>;
 
 // ---- Durability
 // ----------------------------------------------------------------------------------
@@ -125,6 +167,14 @@ using Message = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendRes
 // Names a write, so that what depends on it can wait. Rises by one with each batch of one
 // incarnation.
 using WriteId = std::uint64_t;
+
+// A piece of a snapshot in the making. Piece follows piece from offset 0, which begins anew and
+// drops what was in the making before.
+struct SnapshotChunk {
+  Index index = 0;
+  std::uint64_t offset = 0;
+  Payload data;
+};
 
 // What becomes durable together, or not at all; batches become durable in their order. The hard
 // state belongs to the same batch as the entries of its term: never after them.
@@ -134,6 +184,10 @@ struct WriteBatch {
   Index truncate_from = 0;     // drop entries from this index on, before appending; 0: none
   std::vector<Entry> entries;  // contiguous
   Index trim_through = 0;      // entries up to here may be dropped; 0: none
+  std::optional<SnapshotChunk> chunk;
+  // The chunks written so far, this batch's included, are this snapshot now, in place of any other.
+  // If the log does not hold its entry, it replaces the log, before anything else of this batch.
+  std::optional<SnapshotInfo> snapshot;
   // Set once, when a free member enters a cluster: it is what makes the member belong to it.
   std::optional<ClusterId> entered;
 };

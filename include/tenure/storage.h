@@ -28,6 +28,8 @@ struct Recovered {
   std::int64_t trimmed_stamp_ns = 0;
   std::shared_ptr<const raft::Configuration> trimmed_configuration;
   std::vector<raft::Entry> entries;
+  // The snapshot, whole, if there is one. What a machine is made of: it, then the log after it.
+  raft::SnapshotInfo snapshot;
 };
 
 // Writes are ordered; `done` runs once the batch, and so all before it, is durable. An error is
@@ -47,6 +49,10 @@ class Storage {
   // Entries [first, last], as many from the front as fit into max_bytes, at least one.
   virtual absl::StatusOr<std::vector<raft::Entry>> Read(Index first, Index last,
                                                         std::size_t max_bytes) = 0;
+
+  // A piece of the snapshot of that index from `offset` on: one byte at least, as it was written,
+  // so not necessarily more. kNotFound if another one is held by now, kOutOfRange at its end.
+  virtual absl::StatusOr<raft::Payload> ReadSnapshot(Index index, std::uint64_t offset) = 0;
 
   // True if what was written survives the process. A member on a storage that is not durable is a
   // new incarnation at each start.

@@ -31,9 +31,10 @@ struct Hello {
   // Newest proposal accepted by a free member, for people and tests.
   std::uint64_t accepted_number = 0;
   std::uint64_t config_digest = 0;  // of the static cluster list: members must agree on it
+  bool has_log = false;             // in, and its log has named members already
 };
 // "This would be your cluster": entry 1 names every voter's incarnation. The cluster's id is
-// `proposal`.
+// `proposal`. An invitation as a learner has no entry: the leader will send all there is.
 struct BootstrapPropose {
   ClusterId proposal;
   raft::Entry first;
@@ -57,6 +58,7 @@ struct Lost {
 // Tells a sender that the cluster does not know its incarnation, and why.
 struct NotAMember {
   std::string reason;
+  bool removed = false;  // for good: this incarnation was removed or is counted as lost; it stops
 };
 using Handshake = std::variant<Hello, BootstrapPropose, BootstrapAccept, BootstrapStart, LostQuery,
                                Lost, NotAMember>;

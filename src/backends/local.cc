@@ -73,6 +73,9 @@ void LocalBackend::OnTick() {
 // --------------------------------------------------------------------------------------
 
 void LocalBackend::Call(Command command, CallOptions /*options*/, Done done) {
+  if (std::holds_alternative<ChangeMembers>(command.operation)) {
+    return std::move(done)(absl::UnimplementedError("memory: has no members"));
+  }
   std::shared_ptr<LocalBackend> self;  // when there are events: a callback may drop everything else
   Reply reply;
   {

@@ -117,6 +117,23 @@ class MemberImpl final : public Member {
     });
   }
 
+  absl::Status HandOver() override {
+    std::promise<void> handed;
+    std::future<void> over = handed.get_future();
+    auto result = std::make_shared<absl::Status>();
+    loop().Post([shared = shared_, result, handed = std::move(handed)]() mutable {
+      if (shared->node == nullptr) return handed.set_value();
+      // A node that is stopped meanwhile drops the promise: that ends the wait, too.
+      shared->node->HandOver(
+          [result = std::move(result), handed = std::move(handed)](absl::Status status) mutable {
+            *result = std::move(status);
+            handed.set_value();
+          });
+    });
+    over.wait();
+    return *result;
+  }
+
   void Stop() override {
     std::vector<std::weak_ptr<Backend>> backends;
     {

@@ -63,6 +63,7 @@ class ReplicatedEngine final : public LinkSink,
   void Connect();
   // Gives the present link up, and connects to `next` (empty: the next endpoint) after a backoff.
   void Reconnect(const std::string& next, const absl::Status& why);
+  std::string NextEndpoint();
   void DropLink();
   void ResendAll();
   void SendCall(CallTable::Id id);

@@ -1,7 +1,9 @@
 // The engine's one link: whom it is to, when it is given up, and what is sent on it.
 #include <algorithm>
+#include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "backends/replicated_engine.h"
 
@@ -20,7 +22,7 @@ std::uint64_t SplitMix64(std::uint64_t* state) {
 
 void ReplicatedEngine::EnsureLink() {
   if (link_state_ != LinkState::kNone) return;
-  if (address_.empty()) address_ = options_.endpoints[next_endpoint_++ % options_.endpoints.size()];
+  if (address_.empty()) address_ = NextEndpoint();
   Connect();
 }
 
@@ -32,6 +34,14 @@ void ReplicatedEngine::Connect() {
   link_ = factory_(address_, this);
 }
 
+// In their order, but for the one that was just given up: it may have been the leader whom a hint
+// had named, and a second visit to one that is paused would take as long as the first.
+std::string ReplicatedEngine::NextEndpoint() {
+  const std::size_t count = options_.endpoints.size();
+  if (options_.endpoints[next_endpoint_ % count] == address_) ++next_endpoint_;
+  return options_.endpoints[next_endpoint_++ % count];
+}
+
 void ReplicatedEngine::OnClosed(absl::Status why) {
   const auto self = shared_from_this();
   Reconnect("", std::move(why));
@@ -39,17 +49,21 @@ void ReplicatedEngine::OnClosed(absl::Status why) {
 
 void ReplicatedEngine::OnNotLeader(const std::string& leader_address) {
   const std::string next = leader_address == address_ ? std::string() : leader_address;
-  Reconnect(next, next.empty()
-                      ? absl::UnavailableError(absl::StrCat(address_, ": no leader is known"))
-                      : absl::OkStatus());
+  // What it said when it refused tells more than that it did.
+  Reconnect(next, next.empty() && last_trouble_.ok() ? absl::UnavailableError("no leader is known")
+                                                     : absl::OkStatus());
 }
 
 void ReplicatedEngine::Reconnect(const std::string& next, const absl::Status& why) {
   if (stopped_) return;
-  if (!why.ok())
-    last_trouble_ = absl::UnavailableError(absl::StrCat(address_, ": ", why.message()));
+  if (!why.ok()) {
+    // Streams name whom they were to, scripted links do not.
+    const bool named = absl::StartsWith(why.message(), absl::StrCat(address_, ": "));
+    last_trouble_ = absl::UnavailableError(named ? std::string(why.message())
+                                                 : absl::StrCat(address_, ": ", why.message()));
+  }
   DropLink();
-  address_ = next.empty() ? options_.endpoints[next_endpoint_++ % options_.endpoints.size()] : next;
+  address_ = next.empty() ? NextEndpoint() : next;
   backoff_timer_ = loop_->At(loop_->Now().PlusNs(NextBackoffNs()), [this] { Connect(); });
 }
 
@@ -110,7 +124,8 @@ void ReplicatedEngine::QueueRequest(ClientRequest request) {
   outgoing_.push_back(std::move(request));
   if (flush_deferred_) return;
   flush_deferred_ = true;
-  loop_->Defer([self = shared_from_this()] { self->Flush(); });
+  // Not deferred to the turn's end: there the link itself flushes, what it was given before.
+  loop_->Post([self = shared_from_this()] { self->Flush(); });
 }
 
 void ReplicatedEngine::Flush() {

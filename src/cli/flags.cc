@@ -189,6 +189,8 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   status->add_flag("--json", status_flags.json, "One JSON object");
   AddDuration(status, "--timeout", &status_flags.timeout, "How long to wait for an answer");
   AddEndpoints(status, &endpoints);
+  status->footer(
+      "Of several members the leader's word is taken; one that is asked alone tells what it sees.");
 
   InspectFlags inspect_flags;
   CLI::App* inspect = app.add_subcommand("inspect", "Look at locks and sessions");
@@ -204,6 +206,35 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   inspect_lock->add_option("NAME", inspect_flags.name, "The lock's name")->required();
   inspect->add_subcommand("sessions", "All sessions")->fallthrough();
 
+  MemberFlags member_flags;
+  CLI::App* member = app.add_subcommand("member", "Who takes part: list, add, remove, promote");
+  member->require_subcommand(0, 1);
+  member->fallthrough();
+  member->add_flag("--json", member_flags.json, "One JSON object");
+  AddDuration(member, "--timeout", &member_flags.timeout, "How long to wait until it is done");
+  AddEndpoints(member, &endpoints);
+  member->add_subcommand("list", "All members, as `tenure status` shows them")->fallthrough();
+  CLI::App* member_add =
+      member
+          ->add_subcommand("add",
+                           "A member that was started with a --cluster that has it; it "
+                           "becomes a voter once it has caught up")
+          ->fallthrough();
+  std::string added;
+  member_add->add_option("ID=HOST:PORT", added, "Its name and its address")->required();
+  CLI::App* member_remove =
+      member->add_subcommand("remove", "It takes no part any more, and stops; it need not live")
+          ->fallthrough();
+  member_remove->add_option("ID", member_flags.name, "Its name")->required();
+  CLI::App* member_promote =
+      member->add_subcommand("promote", "A learner becomes a voter, once it has caught up")
+          ->fallthrough();
+  member_promote->add_option("ID", member_flags.name, "Its name")->required();
+  CLI::App* member_transfer =
+      member->add_subcommand("transfer", "Leadership goes to ID, or to whoever lags least")
+          ->fallthrough();
+  member_transfer->add_option("ID", member_flags.name, "Its name");
+
   std::string used;
   try {
     // CLI11 takes them from the back.
@@ -217,7 +248,8 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
     return Usage(used, absl::StrCat(OneLine(error.what()), hint));
   }
   if (app.get_subcommands().empty()) {
-    return Usage("", "which subcommand? serve, lock, status or inspect; see `tenure --help`");
+    return Usage("",
+                 "which subcommand? serve, lock, status, inspect or member; see `tenure --help`");
   }
   CLI::App* chosen = app.get_subcommands().front();
   used = chosen->get_name();
@@ -236,6 +268,28 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   if (chosen == status) {
     status_flags.endpoints = endpoints;
     return status_flags;
+  }
+  if (chosen == member) {
+    if (member->get_subcommands().empty()) {
+      return Usage("member", "what? list, add, remove, promote or transfer");
+    }
+    member_flags.endpoints = endpoints;
+    CLI::App* verb = member->get_subcommands().front();
+    member_flags.what = verb == member_add        ? MemberFlags::What::kAdd
+                        : verb == member_remove   ? MemberFlags::What::kRemove
+                        : verb == member_promote  ? MemberFlags::What::kPromote
+                        : verb == member_transfer ? MemberFlags::What::kTransfer
+                                                  : MemberFlags::What::kList;
+    if (verb == member_add) {
+      const std::size_t equals = added.find('=');
+      if (equals == std::string::npos || equals == 0 || equals + 1 == added.size() ||
+          added.find(':', equals) == std::string::npos) {
+        return Usage("member", absl::StrCat("'", added, "' is not ID=HOST:PORT"));
+      }
+      member_flags.name = added.substr(0, equals);
+      member_flags.address = added.substr(equals + 1);
+    }
+    return member_flags;
   }
   if (inspect->get_subcommands().empty()) {
     return Usage("inspect", "what? locks, lock NAME or sessions");

@@ -48,13 +48,24 @@ struct InspectFlags {
   absl::Duration timeout = absl::Seconds(5);
 };
 
+struct MemberFlags {
+  enum class What { kList, kAdd, kRemove, kPromote, kTransfer };
+  What what = What::kList;
+  std::string name;     // of kTransfer: empty, the best
+  std::string address;  // of kAdd
+  std::string endpoints;
+  bool json = false;
+  absl::Duration timeout = absl::Seconds(30);
+};
+
 // There is nothing to do but to print `text`, to standard output if `status` is 0, and to end.
 struct Ending {
   int status = 0;
   std::string text;
 };
 
-using Invocation = std::variant<Ending, ServeFlags, LockFlags, StatusFlags, InspectFlags>;
+using Invocation =
+    std::variant<Ending, ServeFlags, LockFlags, StatusFlags, InspectFlags, MemberFlags>;
 
 // `arguments` without the program's own name; `environment_endpoints` is what TENURE_ENDPOINTS
 // says.

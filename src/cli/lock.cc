@@ -86,7 +86,8 @@ class LockRun {
     const absl::Duration limit = flags_.wait > absl::ZeroDuration() ? flags_.wait : kTryPatience;
     if (limit == absl::InfiniteDuration()) return limit;
     const absl::Duration over = absl::Nanoseconds(ReadMonotonicClocks().HolderElapsedNs(started_));
-    return std::max(limit - over, absl::ZeroDuration());
+    // Rounded up, because messages tell it.
+    return absl::Ceil(std::max(limit - over, absl::ZeroDuration()), absl::Milliseconds(10));
   }
 
   absl::Status Acquire() {

@@ -10,6 +10,7 @@
 #include "cli/flags.h"
 #include "cli/inspect.h"
 #include "cli/lock.h"
+#include "cli/member.h"
 #include "cli/serve.h"
 #include "cli/status.h"
 
@@ -27,6 +28,7 @@ struct Dispatch {
   int operator()(const LockFlags& flags) const { return RunLock(flags); }
   int operator()(const StatusFlags& flags) const { return RunStatus(flags); }
   int operator()(const InspectFlags& flags) const { return RunInspect(flags); }
+  int operator()(const MemberFlags& flags) const { return RunMember(flags); }
 };
 
 }  // namespace

@@ -22,12 +22,53 @@
 namespace tenure::cli {
 namespace {
 
-void Log(absl::string_view id, absl::string_view line) {
+void Log(absl::string_view line) {
   const absl::Time now = absl::Now();  // wall-clock: for the people who read the log
   const std::string when = absl::FormatTime("%Y-%m-%d %H:%M:%E3S", now, absl::LocalTimeZone());
-  const std::string text = absl::StrCat(when, " ", id, " ", line, "\n");
+  const std::string text = absl::StrCat(when, " ", line, "\n");
   // In one write, so that lines of several members in one file stay whole.
   std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+// The exit status; none if the member is to be started again.
+std::optional<int> ServeOnce(const ServeFlags& flags, Signals& signals) {
+  Outcome<absl::Status> stopped;
+  MemberOptions options;
+  options.id = flags.id;
+  options.cluster = flags.cluster;
+  options.listen = flags.listen;
+  options.assert_new = flags.assert_new;
+  options.ttl_max = flags.ttl_max;
+  options.election_timeout_min = flags.election_timeout;
+  options.election_timeout_max = flags.election_timeout * 2;
+  options.heartbeat_interval = flags.election_timeout / 3;
+  options.log = Log;  // each line begins with the member's name
+  options.on_stopped = stopped.callback();
+  absl::StatusOr<std::unique_ptr<Member>> member = StartMember(std::move(options));
+  if (!member.ok()) {
+    Complain("serve", member.status().message());
+    return ExitStatusFor(member.status());
+  }
+  std::printf("tenure: %s serves on %s\n", flags.id.c_str(), (*member)->address().c_str());
+  std::fflush(stdout);
+
+  while (true) {
+    pollfd ready[] = {{signals.descriptor(), POLLIN, 0}, {stopped.descriptor(), POLLIN, 0}};
+    poll(ready, 2, -1);
+    if (const int signal = signals.Next()) {
+      Log(absl::StrCat(flags.id, ": stops: ", signal == SIGTERM ? "SIGTERM" : "SIGINT"));
+      if (const absl::Status handed = (*member)->HandOver(); !handed.ok()) {
+        Log(absl::StrCat(flags.id, ": ", handed.message()));
+      }
+      (*member)->Stop();
+      return kExitOk;
+    }
+    if (std::optional<absl::Status> why = stopped.Take(0)) {
+      if (absl::IsAborted(*why)) return std::nullopt;  // nothing was held, and nothing is lost
+      Complain("serve", absl::StrCat(flags.id, " has stopped: ", why->message()));
+      return kExitUnavailable;
+    }
+  }
 }
 
 }  // namespace
@@ -43,38 +84,8 @@ int RunServe(const ServeFlags& flags) {
         "takes it that no holder of an earlier lock still runs\n");
   }
 
-  Outcome<absl::Status> stopped;
-  MemberOptions options;
-  options.id = flags.id;
-  options.cluster = flags.cluster;
-  options.listen = flags.listen;
-  options.assert_new = flags.assert_new;
-  options.ttl_max = flags.ttl_max;
-  options.election_timeout_min = flags.election_timeout;
-  options.election_timeout_max = flags.election_timeout * 2;
-  options.heartbeat_interval = flags.election_timeout / 3;
-  options.log = [id = flags.id](absl::string_view line) { Log(id, line); };
-  options.on_stopped = stopped.callback();
-  absl::StatusOr<std::unique_ptr<Member>> member = StartMember(std::move(options));
-  if (!member.ok()) {
-    Complain("serve", member.status().message());
-    return ExitStatusFor(member.status());
-  }
-  std::printf("tenure: %s serves on %s\n", flags.id.c_str(), (*member)->address().c_str());
-  std::fflush(stdout);
-
   while (true) {
-    pollfd ready[] = {{signals.descriptor(), POLLIN, 0}, {stopped.descriptor(), POLLIN, 0}};
-    poll(ready, 2, -1);
-    if (const int signal = signals.Next()) {
-      Log(flags.id, signal == SIGTERM ? "stops: SIGTERM" : "stops: SIGINT");
-      (*member)->Stop();
-      return kExitOk;
-    }
-    if (std::optional<absl::Status> why = stopped.Take(0)) {
-      Complain("serve", absl::StrCat(flags.id, " has stopped: ", why->message()));
-      return kExitUnavailable;
-    }
+    if (const std::optional<int> status = ServeOnce(flags, signals)) return *status;
   }
 }
 

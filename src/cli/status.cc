@@ -1,19 +1,127 @@
 #include "cli/status.h"
 
+#include <poll.h>
+
+#include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "cli/connection.h"
 #include "cli/exit_status.h"
 #include "cli/json.h"
+#include "cli/outcome.h"
 #include "cli/table.h"
+#include "tenure/backend.h"
+#include "tenure/command.h"
 #include "tenure/coordinator.h"
+#include "tenure/loop.h"
 
 namespace tenure::cli {
 namespace {
+
+// How long the others may take once one has answered that does not lead.
+constexpr absl::Duration kOthersPatience = absl::Milliseconds(500);
+
+// Asks several members at once and takes the word of the leader, who alone knows whom it reaches;
+// failing that, of whoever knows of a leader. A member that is asked alone tells what it sees.
+class Survey {
+ public:
+  Survey(const std::string& endpoints, absl::Duration timeout)
+      : endpoints_(endpoints), timeout_(timeout), until_(ReadMonotonicClocks() + timeout) {}
+
+  absl::StatusOr<ClusterStatus> Result() {
+    for (const absl::string_view endpoint : absl::StrSplit(endpoints_, ',')) {
+      if (absl::Status status = Ask(std::string(endpoint)); !status.ok()) return status;
+    }
+    const bool several = asked_.size() > 1;
+    std::optional<ClusterStatus> best;
+    absl::Status trouble = absl::UnavailableError("no answer");
+    while (std::optional<absl::StatusOr<Reply>> answer = Next()) {
+      ClusterStatus* const status =
+          answer->ok() ? std::get_if<ClusterStatus>(&(*answer)->result) : nullptr;
+      if (status == nullptr) {
+        if (!answer->ok()) trouble = answer->status();
+        continue;
+      }
+      if (status->leader == status->answered_by && !status->leader.empty()) return *status;
+      if (!best.has_value() || (best->leader.empty() && !status->leader.empty()))
+        best = std::move(*status);
+      if (!several) break;
+      until_ = Instant::Earlier(until_, ReadMonotonicClocks() + kOthersPatience);
+      for (const MemberStatus& member : best->members) {
+        if (member.id == best->leader) Ask(member.address).IgnoreError();
+      }
+    }
+    if (best.has_value()) return *best;
+    return trouble;
+  }
+
+ private:
+  struct Asked {
+    std::string endpoint;
+    Coordinator coordinator;
+    Outcome<absl::StatusOr<Reply>> answer;
+    bool heard = false;
+  };
+
+  absl::Status Ask(const std::string& endpoint) {
+    for (const Asked& asked : asked_) {
+      if (asked.endpoint == endpoint) return absl::OkStatus();
+    }
+    absl::StatusOr<Coordinator> coordinator = ConnectTo(endpoint);
+    if (!coordinator.ok()) return coordinator.status();
+    Asked& asked = asked_.emplace_back(Asked{endpoint, *std::move(coordinator), {}});
+    Command command;
+    command.operation = GetStatus{};
+    asked.coordinator.backend()->Call(std::move(command), {.timeout = timeout_},
+                                      asked.answer.callback());
+    return absl::OkStatus();
+  }
+
+  // The next answer to come; nothing when all have answered or the time is over.
+  std::optional<absl::StatusOr<Reply>> Next() {
+    while (true) {
+      std::vector<pollfd> ready;
+      for (Asked& asked : asked_) {
+        if (asked.heard) continue;
+        if (std::optional<absl::StatusOr<Reply>> answer = asked.answer.Take(0)) {
+          asked.heard = true;
+          return answer;
+        }
+        ready.push_back({asked.answer.descriptor(), POLLIN, 0});
+      }
+      // A little longer than each call's own time, so that its error is heard.
+      const absl::Duration left =
+          absl::Nanoseconds(-ReadMonotonicClocks().LeaderElapsedNs(until_)) +
+          absl::Milliseconds(100);
+      if (ready.empty() || left <= absl::ZeroDuration()) return std::nullopt;
+      const absl::Duration turn = std::min(left, absl::Seconds(1));
+      poll(ready.data(), ready.size(), static_cast<int>(absl::ToInt64Milliseconds(turn)) + 1);
+    }
+  }
+
+  const std::string& endpoints_;
+  const absl::Duration timeout_;
+  Instant until_;
+  std::vector<Asked> asked_;
+};
+
+std::string WhetherToStopOne(const ClusterStatus& status) {
+  if (status.may_stop_one) return "Another member may be stopped.\n";
+  if (!status.leader.empty() && status.leader != status.answered_by) {
+    return absl::StrCat("Whether a member may be stopped is for the leader to say: ask ",
+                        status.leader.name, ".\n");
+  }
+  return "No member may be stopped without losing the quorum.\n";
+}
 
 std::string ForPeople(const ClusterStatus& status) {
   std::string text = absl::StrCat(
@@ -22,33 +130,39 @@ std::string ForPeople(const ClusterStatus& status) {
       status.applied, "\nsessions  ", status.sessions, "\nlocks     ", status.locks, "\nlog       ",
       status.log_bytes, " bytes\ncluster   ",
       status.cluster.empty() ? "not begun" : status.cluster.ToString(), "\n");
-  absl::StrAppend(&text, status.may_stop_one
-                             ? "Another member may be stopped.\n"
-                             : "No member may be stopped without losing the quorum.\n");
+  absl::StrAppend(&text, WhetherToStopOne(status));
   if (status.held_back_ns > 0) {
     absl::StrAppend(&text, "A new cluster: it grants nothing for another ",
                     absl::FormatDuration(absl::Nanoseconds(status.held_back_ns)), ".\n");
   }
   if (!status.message.empty()) absl::StrAppend(&text, status.message, "\n");
+  return absl::StrCat(text, "\n", MemberTable(status), "as ", status.answered_by.name,
+                      " sees it\n");
+}
+
+}  // namespace
+
+std::string MemberTable(const ClusterStatus& status) {
   std::vector<std::vector<std::string>> rows = {
       {"MEMBER", "ADDRESS", "ROLE", "REACHABLE", "APPLIED"}};
   for (const MemberStatus& member : status.members) {
     rows.push_back({member.id.name, member.address, member.role, member.reachable ? "yes" : "no",
                     absl::StrCat(member.applied)});
   }
-  return absl::StrCat(text, "\n", Table(rows), "as ", status.answered_by.name, " sees it\n");
+  return Table(rows);
 }
 
-}  // namespace
+absl::StatusOr<ClusterStatus> AskStatus(const std::string& endpoints, absl::Duration timeout) {
+  return Survey(endpoints, timeout).Result();
+}
 
 int RunStatus(const StatusFlags& flags) {
-  absl::StatusOr<Coordinator> coordinator = ConnectTo(flags.endpoints);
-  if (!coordinator.ok()) {
-    Complain("status", coordinator.status().message());
-    return ExitStatusFor(coordinator.status());
-  }
-  const absl::StatusOr<ClusterStatus> status = coordinator->Status(flags.timeout);
+  const absl::StatusOr<ClusterStatus> status = AskStatus(flags.endpoints, flags.timeout);
   if (!status.ok()) {
+    if (status.status().code() == absl::StatusCode::kInvalidArgument) {
+      Complain("status", status.status().message());
+      return kExitUsage;
+    }
     Complain("status",
              absl::StrCat("no answer from ", flags.endpoints, " within ",
                           absl::FormatDuration(flags.timeout), ": ", status.status().message()));

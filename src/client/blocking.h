@@ -19,8 +19,17 @@ namespace tenure::client {
 template <typename T>
 class Answer {
  public:
+  explicit Answer(Loop* loop) : loop_(loop) {}
+
+  // From now on the giver tells the Loop that somebody waited.
+  void Announce() {
+    announced_ = true;
+    loop_->NoteWaiter(true);
+  }
+
   void Set(T value) {
     value_.emplace(std::move(value));
+    if (announced_) loop_->NoteWaiter(false);
     // Once the waiter sees kReady it may be gone: only one that sleeps has to be touched again.
     if (state_.exchange(State::kReady, std::memory_order_acq_rel) != State::kAsleep) return;
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -28,13 +37,10 @@ class Answer {
     wake_.notify_one();
   }
 
-  // `loop` is where the answer comes from: the place to lend it this thread, should Loops learn to
-  // be driven by the threads that wait for them.
-  T Wait(Loop& /*loop*/) {
-    for (int i = 0; i < kSpins; ++i) {
-      if (state_.load(std::memory_order_acquire) == State::kReady) return *std::move(value_);
-      Pause();
-    }
+  bool ready() const { return state_.load(std::memory_order_acquire) == State::kReady; }
+
+  T Wait() {
+    for (int i = 0; i < kSpins && !ready(); ++i) Pause();
     State expected = State::kAwake;
     if (state_.compare_exchange_strong(expected, State::kAsleep, std::memory_order_acq_rel)) {
       std::unique_lock<std::mutex> lock(mutex_);
@@ -55,6 +61,8 @@ class Answer {
 #endif
   }
 
+  Loop* const loop_;
+  bool announced_ = false;
   std::atomic<State> state_{State::kAwake};
   std::optional<T> value_;
   std::mutex mutex_;
@@ -70,13 +78,18 @@ inline absl::Status MayBlock(const Loop& loop) {
       "callbacks");
 }
 
-// Calls start(done) and waits until `done` was called with a T (an absl::Status or StatusOr).
+// Calls start(done) and waits until `done` was called with a T (an absl::Status or StatusOr): by
+// running the Loop itself, if the Loop lets it.
 template <typename T, typename Start>
 T Block(Loop& loop, Start&& start) {
   if (absl::Status status = MayBlock(loop); !status.ok()) return T(std::move(status));
-  Answer<T> answer;
-  std::forward<Start>(start)([&answer](T value) { answer.Set(std::move(value)); });
-  return answer.Wait(loop);
+  Answer<T> answer(&loop);
+  const auto begin = [&] { start([&answer](T value) { answer.Set(std::move(value)); }); };
+  if (!loop.Drive(begin, [&answer] { return answer.ready(); })) {
+    answer.Announce();
+    begin();
+  }
+  return answer.Wait();
 }
 
 }  // namespace tenure::client

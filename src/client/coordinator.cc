@@ -76,6 +76,31 @@ void Coordinator::Status(absl::Duration timeout, ReadDone<ClusterStatus> done) {
   Read<ClusterStatus>(core_, GetStatus{}, timeout, std::move(done));
 }
 
+absl::StatusOr<ClusterStatus> Coordinator::AddMember(absl::string_view name,
+                                                     absl::string_view address,
+                                                     absl::Duration timeout) {
+  return BlockingRead<ClusterStatus>(
+      core_, ChangeMembers{MemberAction::kAdd, std::string(name), std::string(address)}, timeout);
+}
+
+absl::StatusOr<ClusterStatus> Coordinator::RemoveMember(absl::string_view name,
+                                                        absl::Duration timeout) {
+  return BlockingRead<ClusterStatus>(
+      core_, ChangeMembers{MemberAction::kRemove, std::string(name), ""}, timeout);
+}
+
+absl::StatusOr<ClusterStatus> Coordinator::PromoteMember(absl::string_view name,
+                                                         absl::Duration timeout) {
+  return BlockingRead<ClusterStatus>(
+      core_, ChangeMembers{MemberAction::kPromote, std::string(name), ""}, timeout);
+}
+
+absl::StatusOr<ClusterStatus> Coordinator::TransferLeadership(absl::string_view name,
+                                                              absl::Duration timeout) {
+  return BlockingRead<ClusterStatus>(
+      core_, ChangeMembers{MemberAction::kTransfer, std::string(name), ""}, timeout);
+}
+
 absl::StatusOr<LockList> Coordinator::ListLocks(absl::string_view after, std::uint32_t limit,
                                                 absl::Duration timeout) {
   return BlockingRead<LockList>(core_, tenure::ListLocks{std::string(after), limit}, timeout);

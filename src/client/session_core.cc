@@ -59,7 +59,7 @@ SessionCore::~SessionCore() {
   calls_.clear();
   SendClose(*backend_, id(), key_, absl::Nanoseconds(lease_.ttl_ns()),
             [](absl::StatusOr<Reply>) {});
-  for (auto& [sequence, call] : calls) call->OnOver(over);
+  EndInOrder(calls, [&](SequencedCall& call) { call.OnOver(over); });
 }
 
 // ---- Opening

@@ -9,8 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "client/sequenced_call.h"
 #include "client/session_core.h"
 #include "tenure/backend.h"
 #include "tenure/errors.h"
@@ -46,6 +49,17 @@ struct SessionCore::Watchers {
   std::mutex mutex;
   std::vector<std::shared_ptr<Watcher>> all;
 };
+
+// Tells all of them that the session is over, in the order in which they were started: a hash
+// table's own order differs from run to run, and callers would see it.
+inline void EndInOrder(const absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>>& calls,
+                       absl::FunctionRef<void(SequencedCall&)> end) {
+  std::vector<std::pair<Sequence, SequencedCall*>> ordered;
+  ordered.reserve(calls.size());
+  for (const auto& [sequence, call] : calls) ordered.emplace_back(sequence, call.get());
+  std::sort(ordered.begin(), ordered.end());
+  for (const auto& [sequence, call] : ordered) end(*call);
+}
 
 // How long to wait before the next try, given the wait before: doubled, from 20 ms to 500 ms, and
 // not less than the cluster asked for.

@@ -9,10 +9,12 @@
 namespace tenure::client {
 
 void SessionCore::ArmTimer() {
-  timer_ = loop().At(Instant::Earlier(lease_.next_attempt(), lease_.deadline()),
-                     [weak = weak_from_this()] {
-                       if (const auto self = weak.lock()) self->OnTimer();
-                     });
+  Instant when = lease_.next_attempt();
+  // Nobody has what is still being opened: its deadline ends nothing.
+  if (!open_done_) when = Instant::Earlier(when, lease_.deadline());
+  timer_ = loop().At(when, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->OnTimer();
+  });
 }
 
 // May run once too often: it looks at the time, not at who called.
@@ -20,8 +22,7 @@ void SessionCore::OnTimer() {
   std::unique_lock<std::mutex> lock(mutex_);
   if (!usable()) return;
   const Instant now = loop().Now();
-  if (lease_.Over(now)) {
-    if (open_done_) return ArmTimer();  // nobody has it yet: it may still be given a new start
+  if (lease_.Over(now) && !open_done_) {
     lock.unlock();
     End(SessionState::kExpired,
         absl::FailedPreconditionError(
@@ -85,7 +86,7 @@ void SessionCore::OnRenewalAnswer(std::uint64_t attempt, const std::vector<Seque
     lock.unlock();
     const absl::Status why = RefusalStatus(*answer);
     End(SessionState::kExpired, why, /*told=*/true);
-    return FinishOpening(absl::UnavailableError(why.message()));
+    return;
   }
   lease_.Failed(attempt, now);
   SetState(SessionState::kJeopardy);
@@ -125,7 +126,9 @@ bool SessionCore::End(SessionState state, absl::Status why, bool told) {
     SendClose(*backend_, id(), key_, absl::Nanoseconds(lease_.ttl_ns()),
               [](absl::StatusOr<Reply>) {});
   }
-  for (auto& [sequence, call] : calls) call->OnOver(why);
+  EndInOrder(calls, [&](SequencedCall& call) { call.OnOver(why); });
+  // It may have ended before whoever opened it had it.
+  FinishOpening(absl::UnavailableError(why.message()));
   return true;
 }
 

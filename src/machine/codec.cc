@@ -2,6 +2,7 @@
 // path, at intake and when they are applied: their messages live in an arena on the stack.
 #include "machine/codec.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -14,6 +15,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/message.h"
 #include "google/protobuf/unknown_field_set.h"
+#include "machine/limits.h"
 #include "tenure/v1/command.pb.h"
 #include "tenure/v1/log.pb.h"
 
@@ -59,6 +61,12 @@ struct OperationWriter {
     out.mutable_list_sessions()->set_limit(in.limit);
   }
   void operator()(const GetStatus&) const { out.mutable_get_status(); }
+  void operator()(const ChangeMembers& in) const {
+    v1::ChangeMembers* change = out.mutable_change_members();
+    change->set_action(static_cast<std::uint32_t>(in.action));
+    change->set_name(in.name);
+    change->set_address(in.address);
+  }
 };
 
 // ---- In
@@ -77,6 +85,11 @@ GetLock Read(v1::GetLock* in) { return {std::move(*in->mutable_name())}; }
 ListLocks Read(v1::ListLocks* in) { return {std::move(*in->mutable_after()), in->limit()}; }
 ListSessions Read(v1::ListSessions* in) { return {in->after(), in->limit()}; }
 GetStatus Read(v1::GetStatus*) { return {}; }
+// An action of a later version becomes one that no member knows.
+ChangeMembers Read(v1::ChangeMembers* in) {
+  return {static_cast<MemberAction>(std::min<std::uint32_t>(in->action(), 255)),
+          std::move(*in->mutable_name()), std::move(*in->mutable_address())};
+}
 
 // True if `message` itself, not those inside it, has a field that this version does not know.
 bool HasUnknown(const pb::Message& message) {
@@ -114,6 +127,8 @@ bool ReadOperation(v1::Command& in, Operation& out) {
       return ReadInto(in.mutable_list_sessions(), out);
     case v1::Command::kGetStatus:
       return ReadInto(in.mutable_get_status(), out);
+    case v1::Command::kChangeMembers:
+      return ReadInto(in.mutable_change_members(), out);
     case v1::Command::OPERATION_NOT_SET:
       return false;
   }
@@ -261,19 +276,7 @@ std::string EncodeGenesis(const Genesis& genesis) {
   out.set_machine_version(genesis.machine_version);
   out.set_first_revision(genesis.first_revision);
   out.set_grants_from_ns(genesis.grants_from_ns);
-  v1::Limits& limits = *out.mutable_limits();
-  limits.set_ttl_min_ns(genesis.limits.ttl_min_ns);
-  limits.set_ttl_max_ns(genesis.limits.ttl_max_ns);
-  limits.set_sessions_max(genesis.limits.sessions_max);
-  limits.set_locks_max(genesis.limits.locks_max);
-  limits.set_waiters_per_lock_max(genesis.limits.waiters_per_lock_max);
-  limits.set_waits_per_session_max(genesis.limits.waits_per_session_max);
-  limits.set_locks_per_session_max(genesis.limits.locks_per_session_max);
-  limits.set_window(genesis.limits.window);
-  limits.set_name_bytes_max(genesis.limits.name_bytes_max);
-  limits.set_value_bytes_max(genesis.limits.value_bytes_max);
-  limits.set_label_bytes_max(genesis.limits.label_bytes_max);
-  limits.set_cleanup_per_entry(genesis.limits.cleanup_per_entry);
+  WriteLimits(genesis.limits, out.mutable_limits());
   return out.SerializeAsString();
 }
 
@@ -295,19 +298,7 @@ absl::StatusOr<Genesis> DecodeGenesis(absl::string_view bytes) {
   genesis.machine_version = in.machine_version();
   genesis.first_revision = in.first_revision();
   genesis.grants_from_ns = in.grants_from_ns();
-  const v1::Limits& limits = in.limits();
-  genesis.limits.ttl_min_ns = limits.ttl_min_ns();
-  genesis.limits.ttl_max_ns = limits.ttl_max_ns();
-  genesis.limits.sessions_max = limits.sessions_max();
-  genesis.limits.locks_max = limits.locks_max();
-  genesis.limits.waiters_per_lock_max = limits.waiters_per_lock_max();
-  genesis.limits.waits_per_session_max = limits.waits_per_session_max();
-  genesis.limits.locks_per_session_max = limits.locks_per_session_max();
-  genesis.limits.window = limits.window();
-  genesis.limits.name_bytes_max = limits.name_bytes_max();
-  genesis.limits.value_bytes_max = limits.value_bytes_max();
-  genesis.limits.label_bytes_max = limits.label_bytes_max();
-  genesis.limits.cleanup_per_entry = limits.cleanup_per_entry();
+  genesis.limits = ReadLimits(in.limits());
   return genesis;
 }
 

@@ -15,6 +15,23 @@
 
 namespace tenure::machine {
 
+struct KeptEvent;
+struct Lock;
+struct SessionState;
+struct Wait;
+
+// Who wants to know what things were before they change: the reader of a snapshot.
+class BeforeImages {
+ public:
+  virtual void Save(const SessionState& session) = 0;
+  virtual void Save(const KeptEvent& event) = 0;
+  virtual void Save(const Lock& lock) = 0;
+  virtual void Save(const Wait& wait) = 0;
+
+ protected:
+  ~BeforeImages() = default;
+};
+
 struct Core {
   Limits limits;
   std::uint32_t version = 0;  // the machine's active version; 0: not started
@@ -26,6 +43,18 @@ struct Core {
   // Of the entry being applied.
   std::vector<SessionEvent>* events = nullptr;
   std::uint64_t budget = 0;  // steps of clean-up that this entry may still take
+
+  // Copy on first write. Whatever a snapshot keeps has an `epoch`: that of the snapshot that has it
+  // already, or of the last one before it came to be. A table calls Touch() before it changes or
+  // deletes such a thing, and sets `epoch` when it makes one.
+  BeforeImages* frozen = nullptr;  // null: nobody reads a snapshot
+  std::uint32_t epoch = 0;
+  template <typename T>
+  void Touch(T& object) {
+    if (frozen == nullptr || object.epoch == epoch) return;
+    object.epoch = epoch;
+    frozen->Save(object);
+  }
 
   // Each change has a revision of its own; a grant's is its fencing token.
   Revision Raise() { return ++revision; }

@@ -168,10 +168,12 @@ Lock* Locks::Create(Table::iterator hint, const std::string& name) {
     spare_.pop_back();
   }
   lock->name = name;
+  lock->epoch = core_->epoch;
   return locks_.insert(hint, std::move(lock))->get();
 }
 
 void Locks::Grant(Lock& lock, Session& session, Sequence acquire, const std::string& value) {
+  core_->Touch(lock);
   lock.holder = &session;
   lock.token = core_->Raise();
   lock.acquire = acquire;
@@ -203,13 +205,9 @@ void Locks::Enqueue(Lock& lock, Session& session, Sequence sequence, const Acqui
   wait->queued_ns = core_->now_ns;
   wait->deadline_ns = SaturatingAdd(core_->now_ns, acquire.wait_ns);
   wait->value = acquire.value;
-  wait->previous = lock.last;
-  (lock.last == nullptr ? lock.first : lock.last->next) = wait;
-  lock.last = wait;
-  ++lock.waiting;
-  ++session.waits;
+  wait->epoch = core_->epoch;
   session.claims.try_emplace(session.claims.end(), sequence, Claim{&lock, wait});
-  if (wait->deadline_ns != kWaitForever) deadlines_.Add(wait->deadline_ns, wait->id, wait);
+  Link(wait);
   if (core_->HeldBackNs() > 0) PutOff(lock);
   core_->hash.Add(wait->id);
   core_->hash.Add(session.id);
@@ -218,7 +216,18 @@ void Locks::Enqueue(Lock& lock, Session& session, Sequence sequence, const Acqui
   core_->hash.AddBytes(wait->value);
 }
 
+void Locks::Link(Wait* wait) {
+  Lock& lock = *wait->lock;
+  wait->previous = lock.last;
+  (lock.last == nullptr ? lock.first : lock.last->next) = wait;
+  lock.last = wait;
+  ++lock.waiting;
+  ++wait->session->waits;
+  if (wait->deadline_ns != kWaitForever) deadlines_.Add(wait->deadline_ns, wait->id, wait);
+}
+
 void Locks::Unlink(Wait* wait) {
+  core_->Touch(*wait);
   Lock& lock = *wait->lock;
   (wait->previous == nullptr ? lock.first : wait->previous->next) = wait->next;
   (wait->next == nullptr ? lock.last : wait->next->previous) = wait->previous;
@@ -235,6 +244,7 @@ void Locks::EndWait(Wait* wait) {
 }
 
 void Locks::Vacate(Lock& lock) {
+  core_->Touch(lock);
   core_->hash.Add(lock.token);
   lock.holder->claims.erase(lock.acquire);
   lock.holder = nullptr;
@@ -257,8 +267,9 @@ void Locks::HandOver(Lock& lock, std::uint64_t& steps) {
 }
 
 void Locks::PutOff(Lock& lock) {
-  if (lock.pending) return;
-  lock.pending = true;
+  if (lock.pending != 0) return;
+  core_->Touch(lock);
+  lock.pending = ++last_pending_;
   pending_.push_back(&lock);
 }
 
@@ -269,6 +280,7 @@ void Locks::EraseIfIdle(Lock& lock) {
 void Locks::Erase(Table::iterator place) {
   constexpr std::size_t kSpareMax = 64;
   constexpr std::size_t kSpareValueMax = 256;
+  core_->Touch(**place);
   if (spare_.size() < kSpareMax && (*place)->value.capacity() <= kSpareValueMax) {
     spare_.push_back(std::move(locks_.extract(place).value()));
   } else {
@@ -284,6 +296,7 @@ void Locks::EndDueWaits() {
     Session& session = *wait->session;
     Lock& lock = *wait->lock;
     const Sequence acquire = wait->acquire;
+    core_->Touch(*wait);
     wait->deadline_ns = kWaitForever;  // its timer is out already
     EndWait(wait);
     if (!session.dead) {
@@ -303,7 +316,8 @@ void Locks::HandOverPending() {
     if (lock.holder == nullptr && lock.first != nullptr) return;
     if (core_->budget > 0) --core_->budget;
     pending_.pop_front();
-    lock.pending = false;
+    core_->Touch(lock);
+    lock.pending = 0;
     EraseIfIdle(lock);
   }
 }
@@ -321,6 +335,7 @@ bool Locks::CleanUp(Session& dead) {
   }
   while (!dead.events.empty() && core_->budget > 0) {
     --core_->budget;
+    core_->Touch(dead.events.begin()->second);
     dead.events.erase(dead.events.begin());
   }
   return dead.claims.empty() && dead.events.empty();

@@ -27,6 +27,7 @@ struct Wait {
   std::int64_t queued_ns = 0;
   std::int64_t deadline_ns = kWaitForever;
   std::string value;
+  std::uint32_t epoch = 0;
   Wait* previous = nullptr;
   Wait* next = nullptr;
 };
@@ -42,7 +43,8 @@ struct Lock {
   Wait* first = nullptr;
   Wait* last = nullptr;
   std::uint32_t waiting = 0;
-  bool pending = false;  // in the list of hand-overs to come
+  std::uint32_t epoch = 0;
+  std::uint64_t pending = 0;  // its place among the hand-overs to come; 0: it is not among them
 };
 
 // A lock that nobody living holds belongs to its first living waiter. The table makes that true
@@ -66,6 +68,19 @@ class Locks {
   // Takes from a dead session what it held and waited for, in the order of its sequences, within
   // the budget. True when nothing is left.
   bool CleanUp(Session& dead);
+
+  // The first lock whose name is greater than `after`, in byte order. Null if there is none.
+  Lock* NextAfter(absl::string_view after) const;
+  // The one of that name. Null if there is none.
+  Lock* Find(absl::string_view name) const;
+  // Put together again what a snapshot has of locks, then of their holders, then of waits, by their
+  // ids. Null or false if there is one already, or the session has a claim with that sequence. At
+  // last: FinishRestore().
+  Lock* Restore(std::unique_ptr<Lock> lock);
+  bool RestoreHolder(Lock& lock, Session& session);
+  bool RestoreWait(std::unique_ptr<Wait> wait);
+  bool FinishRestore(std::uint64_t last_pending);
+  std::uint64_t last_pending() const { return last_pending_; }
 
   std::uint64_t count() const { return locks_.size(); }
   bool has_pending() const { return !pending_.empty(); }
@@ -98,6 +113,8 @@ class Locks {
   void Grant(Lock& lock, Session& session, Sequence acquire, const std::string& value);
   void GrantFirst(Lock& lock);
   void Enqueue(Lock& lock, Session& session, Sequence sequence, const AcquireLock& acquire);
+  // Puts the wait at the end of its lock's queue.
+  void Link(Wait* wait);
   // Takes the wait out of the queue and deletes it; its claim stays.
   void Unlink(Wait* wait);
   // The same, and its claim goes too.
@@ -110,7 +127,7 @@ class Locks {
   void EraseIfIdle(Lock& lock);
   void Erase(Table::iterator place);
   static bool Idle(const Lock& lock) {
-    return lock.holder == nullptr && lock.first == nullptr && !lock.pending;
+    return lock.holder == nullptr && lock.first == nullptr && lock.pending == 0;
   }
 
   LockHolder DescribeHolder(const Lock& lock) const;
@@ -121,6 +138,7 @@ class Locks {
   Table locks_;
   Timers<Wait> deadlines_;
   std::deque<Lock*> pending_;
+  std::uint64_t last_pending_ = 0;
   std::vector<std::unique_ptr<Lock>> spare_;  // a few, with the memory of their names
 };
 

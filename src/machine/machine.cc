@@ -1,59 +1,17 @@
 #include "machine/machine.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
-#include "machine/core.h"
-#include "machine/locks.h"
+#include "machine/impl.h"
+#include "machine/limits.h"
 #include "machine/reply_hash.h"
-#include "machine/sessions.h"
+#include "machine/snapshot.h"
 
 namespace tenure::machine {
-namespace {
-
-constexpr Revision kRevisionMax = Revision{1} << 53;  // safe in JSON, as far as machines can count
-
-absl::Status CheckLimits(const Limits& limits) {
-  const auto bad = [](absl::string_view what) {
-    return absl::InvalidArgumentError(absl::StrCat("genesis: ", what));
-  };
-  if (limits.ttl_min_ns <= 0) return bad("the least TTL must be above zero");
-  if (limits.ttl_max_ns < limits.ttl_min_ns) return bad("the greatest TTL is below the least");
-  for (const std::uint64_t limit :
-       {limits.sessions_max, limits.locks_max, limits.waiters_per_lock_max,
-        limits.waits_per_session_max, limits.locks_per_session_max, limits.window,
-        limits.name_bytes_max, limits.cleanup_per_entry}) {
-    if (limit == 0) return bad("a limit is zero");
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-// Dispatches commands to the tables and sees to what all commands have in common. A new table is
-// one more member here, which hangs what it keeps for a session on that session.
-class Machine::Impl {
- public:
-  Impl() : sessions(&core), locks(&core, &sessions) {}
-
-  void PassTime(std::int64_t stamp_ns);
-  void Run(const Command& command, Reply& reply);
-
-  Core core;
-  Sessions sessions;
-  Locks locks;
-
- private:
-  void RunInSession(const Command& command, Reply& reply);
-  void RunOnce(Session& session, const Command& command, Reply& reply);
-  void Execute(Session& session, const Command& command, Reply& reply);
-  void Cancel(Session& session, const CancelWait& cancel, Reply& reply);
-  void AnswerForDead(const Session& session, const Command& command, Reply& reply) const;
-  void CleanUp();
-};
-
 // ---- Time
 // ----------------------------------------------------------------------------------------
 
@@ -110,6 +68,7 @@ void Machine::Impl::RunInSession(const Command& command, Reply& reply) {
                   absl::StrCat("session ", command.session, " belongs to another instance"));
   }
   if (session->dead) return AnswerForDead(*session, command, reply);
+  core.Touch<SessionState>(*session);
 
   session->window.Acknowledge(command.acknowledged_through, command.acknowledged,
                               core.limits.window);
@@ -286,6 +245,7 @@ std::uint64_t Machine::session_count() const { return impl_->sessions.live_count
 std::uint64_t Machine::lock_count() const { return impl_->locks.count(); }
 std::int64_t Machine::grants_from_ns() const { return impl_->core.grants_from_ns; }
 const Limits& Machine::limits() const { return impl_->core.limits; }
+std::uint32_t Machine::version() const { return impl_->core.version; }
 
 bool Machine::HasDeadline() const {
   return session_count() > 0 || HasBacklog() || impl_->core.HeldBackNs() > 0;
@@ -294,6 +254,11 @@ bool Machine::HasDeadline() const {
 bool Machine::HasBacklog() const {
   return impl_->sessions.FirstDead() != nullptr ||
          (impl_->locks.has_pending() && impl_->core.HeldBackNs() == 0);
+}
+
+std::unique_ptr<SnapshotReader> Machine::Freeze() {
+  if (impl_->reader != nullptr) return nullptr;
+  return std::make_unique<SnapshotReader>(impl_.get());
 }
 
 std::uint64_t Machine::StateHash() const { return impl_->core.hash.value(); }

@@ -51,6 +51,8 @@ struct Applied {
   std::vector<SessionEvent> events;  // in order of their revisions
 };
 
+class SnapshotReader;
+
 // Not thread-safe. Apply costs O(commands + timers due + clean-up allowed), whatever the state's
 // size.
 class Machine {
@@ -82,6 +84,7 @@ class Machine {
   std::uint64_t lock_count() const;
   std::int64_t grants_from_ns() const;
   const Limits& limits() const;
+  std::uint32_t version() const;  // active; 0: not started
 
   // True while time matters: a session lives, a wait has a deadline, clean-up is unfinished, or a
   // new cluster still holds grants back. The leader then appends an entry at least every heartbeat.
@@ -97,8 +100,15 @@ class Machine {
   // happened.
   std::uint64_t StateHash() const;
 
+  // Fixes the state as it is now for a snapshot. Costs the same whatever the state's size: the
+  // machine goes on at once, and saves for the reader what it is about to change. At most one
+  // reader at a time: null while there is another that neither came to its end nor was dropped.
+  std::unique_ptr<SnapshotReader> Freeze();
+
+  class Impl;  // for machine/ alone
+
  private:
-  class Impl;
+  friend class SnapshotWriter;
   std::unique_ptr<Impl> impl_;
 };
 

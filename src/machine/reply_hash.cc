@@ -66,19 +66,4 @@ void AddEvent(const SessionEvent& event, StateHash& hash) {
   std::visit(BodyHasher{hash}, event.body);
 }
 
-void AddLimits(const Limits& limits, StateHash& hash) {
-  hash.AddSigned(limits.ttl_min_ns);
-  hash.AddSigned(limits.ttl_max_ns);
-  hash.Add(limits.sessions_max);
-  hash.Add(limits.locks_max);
-  hash.Add(limits.waiters_per_lock_max);
-  hash.Add(limits.waits_per_session_max);
-  hash.Add(limits.locks_per_session_max);
-  hash.Add(limits.window);
-  hash.Add(limits.name_bytes_max);
-  hash.Add(limits.value_bytes_max);
-  hash.Add(limits.label_bytes_max);
-  hash.Add(limits.cleanup_per_entry);
-}
-
 }  // namespace tenure::machine

@@ -1,4 +1,4 @@
-// What the state hash takes in of replies, events and limits.
+// What the state hash takes in of replies and events.
 #ifndef TENURE_MACHINE_REPLY_HASH_H_
 #define TENURE_MACHINE_REPLY_HASH_H_
 
@@ -10,7 +10,6 @@ namespace tenure::machine {
 
 void AddReply(const Reply& reply, StateHash& hash);
 void AddEvent(const SessionEvent& event, StateHash& hash);
-void AddLimits(const Limits& limits, StateHash& hash);
 
 }  // namespace tenure::machine
 

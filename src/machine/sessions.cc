@@ -61,6 +61,7 @@ void Sessions::Open(const Command& command, const OpenSession& open, Reply& repl
                                " sessions, its limit; close some, or wait until some expire"));
   }
   auto session = std::make_unique<Session>();
+  session->epoch = core_->epoch;
   session->id = core_->Raise();
   session->key = command.key;
   session->ttl_ns = std::clamp(open.ttl_ns, limits.ttl_min_ns, limits.ttl_max_ns);
@@ -83,28 +84,34 @@ void Sessions::Renew(Session& session, const RenewSession& renew, Reply& reply) 
 
 void Sessions::AcknowledgeEvents(Session& session, Revision through) {
   if (session.events.empty() || session.events.begin()->first > through) return;
-  session.events.erase(session.events.begin(), session.events.upper_bound(through));
+  const auto last = session.events.upper_bound(through);
+  for (auto it = session.events.begin(); it != last; ++it) core_->Touch(it->second);
+  session.events.erase(session.events.begin(), last);
 }
 
 void Sessions::Tell(Session& session, SessionEvent event) {
   core_->events->push_back(event);
   const Revision revision = event.revision;
-  session.events.try_emplace(session.events.end(), revision, std::move(event));
+  session.events.try_emplace(session.events.end(), revision,
+                             KeptEvent{std::move(event), core_->epoch});
 }
 
 void Sessions::End(Session& session, SessionEnd reason) {
+  core_->Touch<SessionState>(session);
   session.dead = true;
   session.end = reason;
   timers_.Remove(session.timer_ns, session.id);
   by_key_.erase(session.key);
   dead_.push_back(&session);
   core_->hash.Add(session.id);
-  core_->events->push_back({session.id, core_->Raise(), SessionEndedEvent{reason}});
+  session.ended = core_->Raise();
+  core_->events->push_back({session.id, session.ended, SessionEndedEvent{reason}});
 }
 
 void Sessions::EndDue() {
   while (Session* session = timers_.PopDue(core_->now_ns)) {
     if (session->due_ns > session->timer_ns) {
+      core_->Touch<SessionState>(*session);
       SetTimer(*session);  // renewed meanwhile; if it is due all the same, then in its proper order
     } else {
       End(*session, SessionEnd::kExpired);
@@ -115,12 +122,15 @@ void Sessions::EndDue() {
 void Sessions::BuryFirstDead() {
   Session* session = dead_.front();
   dead_.pop_front();
+  core_->Touch<SessionState>(*session);
+  session->buried = true;
   buried_.push_back(session);
   buried_replies_ += session->window.size();
   while (buried_.size() > kBuriedMax || buried_replies_ > kBuriedRepliesMax) {
     Session* oldest = buried_.front();
     buried_.pop_front();
     buried_replies_ -= oldest->window.size();
+    core_->Touch<SessionState>(*oldest);
     by_id_.erase(oldest->id);
   }
 }
@@ -134,7 +144,7 @@ std::vector<SessionEvent> Sessions::EventsAfter(SessionId id, Revision after) co
     return events;
   }
   for (auto it = session->events.upper_bound(after); it != session->events.end(); ++it) {
-    events.push_back(it->second);
+    events.push_back(it->second.event);
   }
   return events;
 }

@@ -29,7 +29,8 @@ struct Claim {
 
 // A session is alive, then dead (ended, but things still hang on it), then buried (nothing hangs on
 // it; it is kept for a while because its replies may answer a late retry), then gone.
-struct Session {
+// What a session is by itself; a copy is what a snapshot keeps of it.
+struct SessionState {
   SessionId id = 0;
   InstanceKey key;
   std::int64_t ttl_ns = 0;
@@ -37,10 +38,22 @@ struct Session {
   std::int64_t timer_ns = 0;  // when its timer stands; not after due_ns
   std::string label;
   bool dead = false;
+  bool buried = false;
   SessionEnd end = SessionEnd::kExpired;  // of a dead one
+  Revision ended = 0;                     // likewise: the order of deaths
+  std::uint32_t epoch = 0;
 
   SequenceWindow window;
-  absl::btree_map<Revision, SessionEvent> events;  // not acknowledged yet
+};
+
+// An event that its session has not acknowledged yet.
+struct KeptEvent {
+  SessionEvent event;
+  std::uint32_t epoch = 0;
+};
+
+struct Session : SessionState {
+  absl::btree_map<Revision, KeptEvent> events;
   // What hangs on the session, one member for each table.
   absl::btree_map<Sequence, Claim> claims;
   std::uint64_t waits = 0;  // claims that are waits
@@ -55,7 +68,7 @@ class Sessions {
   std::uint64_t live_count() const { return by_key_.size(); }
 
   void Open(const Command& command, const OpenSession& open, Reply& reply);
-  // `session` must be alive.
+  // `session` must be alive. Whoever calls has touched it.
   void Renew(Session& session, const RenewSession& renew, Reply& reply);
   void AcknowledgeEvents(Session& session, Revision through);
   // Keeps the event until it is acknowledged. The revision must be new.
@@ -72,6 +85,14 @@ class Sessions {
 
   std::vector<SessionEvent> EventsAfter(SessionId id, Revision after) const;
   void List(const ListSessions& list, Reply& reply) const;
+
+  // The first session with an id above `after`, in whatever state. Null if there is none.
+  Session* NextAfter(SessionId after) const;
+  // Put together again what a snapshot has of sessions, in any order. Null or false if there is one
+  // already. After the last one: FinishRestore().
+  Session* Restore(SessionState state);
+  bool RestoreEvent(Session& session, SessionEvent event);
+  bool FinishRestore();
 
  private:
   void SetTimer(Session& session);

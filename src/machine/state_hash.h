@@ -12,6 +12,10 @@ namespace tenure::machine {
 
 class StateHash {
  public:
+  StateHash() = default;
+  // One that goes on where the one with this value stopped.
+  explicit StateHash(std::uint64_t value) : state_(value) {}
+
   void Add(std::uint64_t value) {
     state_ = (state_ ^ value) * 0x9e3779b97f4a7c15u;
     state_ ^= state_ >> 32;

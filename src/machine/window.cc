@@ -79,8 +79,20 @@ void SequenceWindow::Keep(Sequence sequence, const Reply& reply) {
     slot.kind = Kind::kCancelled;
   } else {
     slot.kind = Kind::kWhole;
-    slot.whole = std::make_unique<const Reply>(reply);
+    slot.whole = std::make_shared<const Reply>(reply);
   }
+}
+
+bool SequenceWindow::Next(Sequence after, Sequence* sequence,
+                          std::unique_ptr<const Reply>* reply) const {
+  const auto it =
+      std::upper_bound(first(), slots_.end(), after,
+                       [](Sequence wanted, const Slot& slot) { return wanted < slot.sequence; });
+  if (it == slots_.end()) return false;
+  *sequence = it->sequence;
+  const bool kept = it->kind != Kind::kAcknowledged;
+  *reply = kept ? std::make_unique<const Reply>(Recall(it->sequence)) : nullptr;
+  return true;
 }
 
 void SequenceWindow::Acknowledge(Sequence through, const std::vector<Sequence>& single,

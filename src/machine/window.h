@@ -13,7 +13,8 @@ namespace tenure::machine {
 
 // Remembers the reply of each sequence until the client acknowledges it, and afterwards that it was
 // acknowledged: as a floor, below which everything was, and as single sequences above it. What was
-// acknowledged is never executed again, also if it had never been seen.
+// acknowledged is never executed again, also if it had never been seen. A copy costs some bytes a
+// slot, whatever the replies' size.
 class SequenceWindow {
  public:
   enum class Fate : std::uint8_t {
@@ -33,6 +34,12 @@ class SequenceWindow {
   // ones beyond the window cannot have been executed and are left out.
   void Acknowledge(Sequence through, const std::vector<Sequence>& single, std::uint64_t window);
 
+  // The first that is remembered above `after`, kept or acknowledged, and its reply; null for an
+  // acknowledged one. False if there is none.
+  bool Next(Sequence after, Sequence* sequence, std::unique_ptr<const Reply>* reply) const;
+  // The window of a snapshot: empty, with that floor. Keep() and Acknowledge() do the rest.
+  void Restore(Sequence floor) { floor_ = floor; }
+
   Sequence floor() const { return floor_; }
   std::size_t size() const { return slots_.size() - dropped_; }
 
@@ -44,7 +51,7 @@ class SequenceWindow {
     Kind kind = Kind::kAcknowledged;
     Revision revision = 0;
     Revision token = 0;
-    std::unique_ptr<const Reply> whole;
+    std::shared_ptr<const Reply> whole;  // shared by copies of the window
   };
 
   std::vector<Slot>::const_iterator first() const {

@@ -1,6 +1,7 @@
 // The actor behind Node: its state, and its parts by what they do. node.cc starts and stops it and
 // takes what its seams bring; turn.cc runs a turn; output.cc does what the core says; requests.cc
-// admits and answers; forward.cc passes on; status.cc tells people.
+// admits and answers; forward.cc passes on; snapshots.cc takes, sends and installs snapshots;
+// members.cc tends who takes part; status.cc tells people.
 #ifndef TENURE_MEMBER_ACTOR_H_
 #define TENURE_MEMBER_ACTOR_H_
 
@@ -15,10 +16,12 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "machine/machine.h"
+#include "machine/snapshot.h"
 #include "member/askers.h"
 #include "member/bootstrap.h"
 #include "member/cluster_clock.h"
@@ -54,6 +57,7 @@ class Actor final : public Node, public TransportSink {
   void SendOnPort(PortId port, std::vector<ClientRequest> requests) override;
   void ClosePort(PortId port) override;
   ClusterStatus Status() const override;
+  void HandOver(absl::AnyInvocable<void(absl::Status) &&> done) override;
   MemberId id() const override { return self_; }
   void Stop() override;
 
@@ -87,6 +91,11 @@ class Actor final : public Node, public TransportSink {
     Operation operation;    // unless `listen`
     SessionId session = 0;  // of `listen`
     Revision after = 0;
+  };
+  struct PendingChange {
+    Asked asked;
+    ChangeMembers change;
+    Instant since;
   };
   struct Arrived {
     AskerRef asker;
@@ -129,6 +138,56 @@ class Actor final : public Node, public TransportSink {
   absl::Status ApplyEntry(const raft::Entry& entry);
   void OnRoleChange(const raft::RoleChange& change);
   void OnNotLeadingAnyMore();
+  void DropListeners(const std::string& message);
+
+  // ---- snapshots.cc
+  // The machine that the storage's snapshot holds, or why there is none.
+  absl::Status Restore(const raft::SnapshotInfo& snapshot);
+  bool WantsSnapshot() const;
+  // Begins one when it is due, and hands over its next chunk.
+  void GoOnWithSnapshot();
+  bool SnapshotWaits() const { return reader_ != nullptr && durable_ >= piece_write_; }
+  bool FillChunk(raft::SnapshotRequest& request);
+  void Install(const raft::InstallPiece& piece);
+  void BecomeMachine(machine::Machine machine, Index applied);
+
+  // ---- members.cc
+  // What an operator asks. Each waits until it is done, or its asker is gone.
+  void AdmitChange(AskerRef ref, std::uint64_t id, ChangeMembers change);
+  void GoOnWithChanges();
+  // True if it is over: answered or refused.
+  bool GoOn(const PendingChange& change);
+  bool GoOnAdding(const PendingChange& change);
+  bool GoOnRemoving(const PendingChange& change);
+  bool GoOnTransferring(const PendingChange& change);
+  bool Done(const PendingChange& change);
+  bool Fail(const PendingChange& change, std::string why, ReplyCode code = ReplyCode::kInvalid);
+  bool Promote(const raft::Server& learner);
+  // Begins to hand over; not OK if it cannot.
+  absl::Status BeginTransfer(const MemberId& target);
+  void OnTransferEnded(bool leads_on);
+  void OnLeader();  // another one, that is known
+  void OnStranger(const Bootstrap::Output::Stranger& stranger);
+  void OnLost(const MemberId& who);
+  // A configuration is committed.
+  void OnConfiguration(std::shared_ptr<const raft::Configuration> configuration);
+  // What a leader does about learners that have caught up, once a heartbeat, and whom it asks
+  // after.
+  void TendMembers();
+  bool MayConfigure() const;
+  bool CaughtUp(const MemberId& id) const;
+  bool Configure(raft::Configuration configuration);
+  void AskForLosses();
+  void TellRemoved(const MemberId& id, std::string reason);
+  void UpdatePeers();
+  // Clients hear nothing from a leader that commits without an ordinary majority (BOOTSTRAP rule
+  // 11).
+  bool Silent() const { return core_->short_handed(); }
+  void BecomeSilent();
+  // Which half has lost too many voters for any quorum (BOOTSTRAP rule 12); empty: neither.
+  std::string MajorityLost() const;
+  // Then a cluster that never held anything is given up for another one, by itself.
+  void MaybeStartAnew();
 
   // ---- requests.cc
   void Admit(AskerRef ref, ClientRequest& request);
@@ -213,6 +272,28 @@ class Actor final : public Node, public TransportSink {
   raft::ReadId last_read_ = 0;
   absl::flat_hash_map<raft::ReadId, std::vector<PendingRead>> reads_;
   std::size_t taken_ = 0;  // commands and reads admitted and not answered
+
+  // Who takes part.
+  std::shared_ptr<const raft::Configuration> committed_;  // the last configuration that is
+  bool named_once_ = false;                               // this incarnation, by a committed one
+  bool removed_ = false;
+  bool silent_ = false;
+  bool held_commands_ = false;  // a client's command was applied, or is in a snapshot
+  std::vector<Peer> departed_;  // removed members, the last few, which may still have to be told
+  Index peers_since_ = 0;       // the configuration whose members the transport knows
+  Instant tend_at_;
+  Instant ask_at_;
+  std::deque<PendingChange> changes_;
+  std::vector<absl::AnyInvocable<void(absl::Status) &&>> handovers_;
+
+  // A snapshot that is being taken, and one that is being installed.
+  std::unique_ptr<machine::SnapshotReader> reader_;
+  Index reading_ = 0;
+  std::uint64_t read_bytes_ = 0;
+  std::string read_ahead_;         // the next chunk: only the one after it tells the last
+  raft::WriteId piece_write_ = 0;  // that carries the last chunk
+  raft::WriteId last_write_ = 0;
+  std::optional<machine::SnapshotWriter> writer_;
 
   Index applied_ = 0;
   Index applied_told_ = 0;  // to the core

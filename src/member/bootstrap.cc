@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -20,6 +21,16 @@ constexpr int kFreshSteps = 40;       // how long a Hello proves presence
 constexpr int kQuickHellos = 20;      // at the pace of one or two steps, then of five to ten
 constexpr int kProposalSendings = 6;  // of one proposal, before a fresh one
 constexpr std::size_t kOwnKept = 64;
+
+bool NamedBy(const raft::Configuration& configuration, const MemberId& id) {
+  for (const std::vector<raft::Server>* servers :
+       {&configuration.voters, &configuration.voters_outgoing, &configuration.learners}) {
+    for (const raft::Server& server : *servers) {
+      if (server.id == id) return true;
+    }
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -42,14 +53,9 @@ void Bootstrap::SetConfiguration(std::shared_ptr<const raft::Configuration> conf
 
 Bootstrap::Output Bootstrap::Timer(Instant now) {
   now_ = now;
+  if (state_ == State::kIn && !Named(options_.self) && now_.Reached(hello_at_)) SayHello();
   if (state_ != State::kFree) return Finish();
-  if (now_.Reached(hello_at_)) {
-    ++hellos_;
-    hello_at_ = hellos_ < kQuickHellos ? After(1, 2) : After(5, 10);
-    for (const Peer& peer : options_.members) {
-      if (peer.name != options_.self.name) SendHello({peer.name, 0}, /*answer_wanted=*/true);
-    }
-  }
+  if (now_.Reached(hello_at_)) SayHello();
   if (proposing_.has_value() && now_.Reached(proposing_->resend_at)) {
     if (proposing_->sendings < kProposalSendings && EverybodyPresentAndFree()) {
       SendProposal();
@@ -66,8 +72,7 @@ Bootstrap::Output Bootstrap::Timer(Instant now) {
 Bootstrap::Output Bootstrap::Received(Instant now, ClusterId cluster, const MemberId& from,
                                       const Handshake& body) {
   now_ = now;
-  const bool listed = std::any_of(options_.members.begin(), options_.members.end(),
-                                  [&](const Peer& peer) { return peer.name == from.name; });
+  const bool listed = Known(from.name);
   // An unknown name, one's own, or a sender without an incarnation has nothing to say here.
   if (listed && from.name != options_.self.name && from.incarnation != 0) {
     std::visit([&](const auto& message) { On(from, cluster, message); }, body);
@@ -75,10 +80,39 @@ Bootstrap::Output Bootstrap::Received(Instant now, ClusterId cluster, const Memb
   return Finish();
 }
 
+void Bootstrap::SayHello() {
+  ++hellos_;
+  hello_at_ = hellos_ < kQuickHellos ? After(1, 2) : After(5, 10);
+  std::set<std::string> names;
+  for (const Peer& peer : options_.members) names.insert(peer.name);
+  if (configuration_ != nullptr) {
+    for (const raft::Server& server : configuration_->voters) names.insert(server.id.name);
+  }
+  names.erase(options_.self.name);
+  for (const std::string& name : names) SendHello({name, 0}, /*answer_wanted=*/true);
+}
+
+bool Bootstrap::Known(const std::string& name) const {
+  if (welcome_.contains(name)) return true;
+  if (configuration_ != nullptr) {
+    for (const auto* servers :
+         {&configuration_->voters, &configuration_->voters_outgoing, &configuration_->learners}) {
+      for (const raft::Server& server : *servers) {
+        if (server.id.name == name) return true;
+      }
+    }
+  }
+  return std::any_of(options_.members.begin(), options_.members.end(),
+                     [&](const Peer& peer) { return peer.name == name; });
+}
+
 Bootstrap::Output Bootstrap::Entered(Instant now) {
   now_ = now;
   state_ = State::kIn;
+  hello_at_ = now;
+  hellos_ = 0;
   if (configuration_ == nullptr && first_.has_value()) configuration_ = first_->configuration;
+  if (configuration_ == nullptr) configuration_ = std::make_shared<const raft::Configuration>();
   for (const raft::Server& server : configuration_->voters) {
     const auto start = starts_.find(server.id.name);
     if (start != starts_.end()) Send(server.id, BootstrapStart{cluster_, start->second});
@@ -92,15 +126,16 @@ Bootstrap::Output Bootstrap::Entered(Instant now) {
 // --------------------------------------------------------------------------------
 
 void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const Hello& hello) {
-  Known& known = known_[from.name];
-  if (known.incarnation != from.incarnation) known = Known{.incarnation = from.incarnation};
+  Heard& known = known_[from.name];
+  if (known.incarnation != from.incarnation) known = Heard{.incarnation = from.incarnation};
   known.heard = now_;
   known.in = hello.in;
   known.cluster = cluster;
   known.asserts_new = hello.asserts_new;
+  known.has_log = hello.has_log;
   known.same_list = hello.config_digest == options_.config_digest;
   if (hello.answer_wanted) SendHello(from, /*answer_wanted=*/false);
-  if (!known.same_list && !std::exchange(known.told, true)) {
+  if (state_ != State::kIn && !known.same_list && !std::exchange(known.told, true)) {
     out_.log.push_back(absl::StrCat(from.name,
                                     " was started with another list of members than this one: give "
                                     "every member the same --cluster"));
@@ -112,11 +147,16 @@ void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const Hello& 
   }
 }
 
-void Bootstrap::HelloWhileFree(const MemberId&, const Known&) { MaybePropose(); }
+void Bootstrap::HelloWhileFree(const MemberId&, const Heard&) { MaybePropose(); }
 
-void Bootstrap::HelloWhileIn(const MemberId& from, Known& known) {
+void Bootstrap::HelloWhileIn(const MemberId& from, Heard& known) {
+  const bool here = known.cluster == cluster_;
+  if (known.in && here) {
+    if (Named(from)) return;
+    out_.strangers.push_back({from, true, known.has_log});
+    return AskForLoss(from);
+  }
   if (known.in) {
-    if (known.cluster == cluster_) return;
     if (!std::exchange(known.told, true)) {
       out_.log.push_back(
           absl::StrCat(from.ToString(), " belongs to another cluster, ", known.cluster.ToString()));
@@ -125,22 +165,35 @@ void Bootstrap::HelloWhileIn(const MemberId& from, Known& known) {
     return;
   }
   if (Named(from)) {  // it missed its Start (rule 7)
-    if (first_.has_value()) Send(from, BootstrapPropose{cluster_, *first_, /*invitation=*/true});
+    const bool first = first_.has_value() && NamedBy(*first_->configuration, from);
+    Send(from, BootstrapPropose{cluster_, first ? *first_ : raft::Entry(), /*invitation=*/true});
     return;
   }
+  out_.strangers.push_back({from, false, false});
+  AskForLoss(from);
   std::string reason =
       absl::StrCat("cluster ", cluster_.ToString(), " does not name this incarnation");
   for (const raft::Server& server : configuration_->voters) {
     if (server.id.name != from.name) continue;
-    reason =
-        absl::StrCat(from.name, " restarted without its memory: cluster ", cluster_.ToString(),
-                     " counts its incarnation ", absl::Hex(server.id.incarnation, absl::kZeroPad16),
-                     " as lost, and this one not at all until it is added");
+    reason = absl::StrCat(
+        from.name, " restarted without its memory: cluster ", cluster_.ToString(),
+        " counts its incarnation ", absl::Hex(server.id.incarnation, absl::kZeroPad16),
+        " as lost, and this one not at all until it has caught up and taken its place");
   }
   if (!std::exchange(known.told, true)) {
     out_.log.push_back(absl::StrCat(from.ToString(), " is not counted: ", reason));
   }
   Send(from, NotAMember{std::move(reason)});
+}
+
+// The configuration names an earlier incarnation, as far as this member knows: which of the two is
+// the younger only they can tell.
+void Bootstrap::AskForLoss(const MemberId& from) {
+  for (const auto* servers : {&configuration_->voters, &configuration_->voters_outgoing}) {
+    for (const raft::Server& server : *servers) {
+      if (server.id.name == from.name && server.id != from) Send(from, LostQuery{server.id});
+    }
+  }
 }
 
 void Bootstrap::SendHello(MemberId to, bool answer_wanted) {
@@ -150,13 +203,14 @@ void Bootstrap::SendHello(MemberId to, bool answer_wanted) {
   hello.answer_wanted = answer_wanted;
   hello.accepted_number = accepted_number();
   hello.config_digest = options_.config_digest;
+  hello.has_log = hello.in && configuration_ != nullptr && !configuration_->voters.empty();
   Send(std::move(to), hello);
 }
 
 // ---- Proposing (rules 2, 3 and 5)
 // --------------------------------------------------------------------
 
-bool Bootstrap::Fresh(const Known& known, Instant now) const {
+bool Bootstrap::Fresh(const Heard& known, Instant now) const {
   return now.HolderElapsedNs(known.heard) <= kFreshSteps * step_ns_;
 }
 
@@ -228,7 +282,7 @@ void Bootstrap::SendProposal() {
 void Bootstrap::On(const MemberId& from, const ClusterId&, const BootstrapAccept& accept) {
   if (state_ == State::kIn) {
     // A living inviter that received this number: whom its configuration names is let in (rule 7).
-    if (accept.proposal == cluster_ && Named(from))
+    if (accept.proposal == cluster_ && (Named(from) || invited_.contains(from)))
       Send(from, BootstrapStart{cluster_, accept.number});
     return;
   }
@@ -255,6 +309,7 @@ void Bootstrap::MaybeComplete() {
 
 std::string Bootstrap::WhatIsWrong(const BootstrapPropose& propose) {
   const raft::Entry& first = propose.first;
+  if (propose.invitation && !propose.proposal.empty() && first.index == 0) return "";
   if (propose.proposal.empty() || first.index != 1 || first.term != 1 || first.stamp_ns != 0 ||
       first.kind != raft::EntryKind::kConfiguration || first.configuration == nullptr ||
       first.payload == nullptr || first.configuration->joint() ||
@@ -285,9 +340,7 @@ void Bootstrap::On(const MemberId& from, const ClusterId& cluster,
     refused_ = std::move(wrong);
     return;
   }
-  const std::vector<raft::Server>& voters = propose.first.configuration->voters;
-  if (std::none_of(voters.begin(), voters.end(),
-                   [&](const raft::Server& s) { return s.id == options_.self; })) {
+  if (propose.first.index != 0 && !NamedBy(*propose.first.configuration, options_.self)) {
     return;  // meant for an earlier incarnation
   }
   proposing_.reset();
@@ -306,7 +359,7 @@ void Bootstrap::On(const MemberId&, const ClusterId& cluster, const BootstrapSta
 void Bootstrap::Enter(ClusterId cluster, raft::Entry first, bool invited) {
   state_ = State::kEntering;
   cluster_ = cluster;
-  first_ = first;
+  if (first.index != 0) first_ = first;
   configuration_ = first.configuration;
   out_.entering = Entering{cluster, std::move(first), invited};
   proposing_.reset();
@@ -315,11 +368,41 @@ void Bootstrap::Enter(ClusterId cluster, raft::Entry first, bool invited) {
   refused_.clear();
 }
 
-void Bootstrap::On(const MemberId&, const ClusterId&, const LostQuery&) {
-}  // with replacement (rule 8)
-void Bootstrap::On(const MemberId&, const ClusterId&, const Lost&) {}
+// ---- Replacement (rules 7 and 8)
+// ----------------------------------------------------------------------
 
-void Bootstrap::On(const MemberId& from, const ClusterId&, const NotAMember& told) {
+Bootstrap::Output Bootstrap::Invite(Instant now, const MemberId& id) {
+  now_ = now;
+  if (state_ == State::kIn) {
+    std::erase_if(invited_, [&id](const MemberId& earlier) { return earlier.name == id.name; });
+    invited_.insert(id);
+    Send(id, BootstrapPropose{cluster_, raft::Entry(), /*invitation=*/true});
+  }
+  return Finish();
+}
+
+void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const LostQuery& query) {
+  // Whoever asks knows of that incarnation, so it was started before the question was; this one is
+  // alive after it: the younger.
+  if (query.who.name != options_.self.name || query.who.incarnation == 0 ||
+      query.who == options_.self || cluster.empty()) {
+    return;
+  }
+  out_.messages.push_back({cluster, from, Lost{query.who}});
+}
+
+void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const Lost& lost) {
+  if (state_ != State::kIn || cluster != cluster_) return;
+  if (lost.who.name == from.name && lost.who != from) out_.lost.push_back(lost.who);
+}
+
+void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const NotAMember& told) {
+  if (state_ != State::kFree) {
+    if (state_ == State::kIn && told.removed && cluster == cluster_) {
+      out_.told_to_stop = told.reason;
+    }
+    return;
+  }
   if (not_a_member_ == told.reason) return;
   not_a_member_ = told.reason;
   out_.log.push_back(absl::StrCat(from.name, " says: ", told.reason));
@@ -363,14 +446,7 @@ bool Bootstrap::Present(const std::string& name, Instant now) const {
 }
 
 bool Bootstrap::Named(const MemberId& id) const {
-  if (configuration_ == nullptr) return false;
-  for (const std::vector<raft::Server>* servers :
-       {&configuration_->voters, &configuration_->voters_outgoing, &configuration_->learners}) {
-    for (const raft::Server& server : *servers) {
-      if (server.id == id) return true;
-    }
-  }
-  return false;
+  return configuration_ != nullptr && NamedBy(*configuration_, id);
 }
 
 void Bootstrap::Send(MemberId to, Handshake body) {
@@ -393,7 +469,8 @@ Bootstrap::Output Bootstrap::Finish() {
       out_.deadline = Instant::Earlier(out_.deadline, *propose_at_);
     }
   } else {
-    out_.deadline = Instant::InfiniteFuture();
+    out_.deadline =
+        state_ == State::kIn && !Named(options_.self) ? hello_at_ : Instant::InfiniteFuture();
   }
   return std::exchange(out_, {});
 }

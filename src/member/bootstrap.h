@@ -11,7 +11,11 @@
 //     is its own proposal
 //   5 the proposer alone counts: with all acceptances, and its own still the latest, it is in
 //   6 others become in on a Start that quotes the newest number that they hold
-//   7 who missed it is invited by those that are in, and answers as in 4
+//   7 who missed it is invited by those that are in, and answers as in 4; a leader invites others
+//   as
+//     learners, without an entry 1
+//   8 that an incarnation is lost is said by a younger one of its name, and only when it is asked
+//     about that incarnation
 //  13 every message carries both incarnations, and the cluster
 #ifndef TENURE_MEMBER_BOOTSTRAP_H_
 #define TENURE_MEMBER_BOOTSTRAP_H_
@@ -20,6 +24,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -66,6 +71,16 @@ class Bootstrap {
     std::vector<Message> messages;
     std::optional<Entering> entering;
     std::vector<std::string> log;  // for people; rare
+    // An incarnation that the configuration does not name says that it is there. The leader
+    // decides: Invite() it, if it is free, or name it, if it is in this cluster.
+    struct Stranger {
+      MemberId id;
+      bool in = false;
+      bool has_log = false;
+    };
+    std::vector<Stranger> strangers;
+    std::vector<MemberId> lost;  // attested by a younger incarnation (rule 8)
+    std::string told_to_stop;    // this incarnation was removed, or counts as lost
     Instant deadline = Instant::InfiniteFuture();
   };
 
@@ -82,10 +97,16 @@ class Bootstrap {
   Output Received(Instant now, ClusterId cluster, const MemberId& from, const Handshake& body);
   // What `entering` said is durable.
   Output Entered(Instant now);
+  // Invites a free incarnation as a learner (rule 7). For a leader alone.
+  Output Invite(Instant now, const MemberId& id);
+  // A name that the static list need not have, because an operator adds it.
+  void Welcome(const std::string& name) { welcome_.insert(name); }
   // Whom this member's cluster consists of, when it is in.
   void SetConfiguration(std::shared_ptr<const raft::Configuration> configuration);
 
   State state() const { return state_; }
+  // By the configuration that it was given.
+  bool Named(const MemberId& id) const;
   const ClusterId& cluster() const { return cluster_; }
   // The newest number under which this member accepted a proposal; 0: none.
   std::uint64_t accepted_number() const { return accepted_.has_value() ? accepted_->number : 0; }
@@ -97,13 +118,14 @@ class Bootstrap {
   std::uint64_t HeardIncarnation(const std::string& name) const;
 
  private:
-  struct Known {
+  struct Heard {
     std::uint64_t incarnation = 0;
     Instant heard;
     bool in = false;
     ClusterId cluster;
     bool asserts_new = false;
     bool same_list = true;
+    bool has_log = false;
     bool told = false;  // what is odd about it was said to people
   };
   struct Accepted {
@@ -128,8 +150,8 @@ class Bootstrap {
   void On(const MemberId& from, const ClusterId& cluster, const Lost& lost);
   void On(const MemberId& from, const ClusterId& cluster, const NotAMember& told);
 
-  void HelloWhileFree(const MemberId& from, const Known& known);
-  void HelloWhileIn(const MemberId& from, Known& known);
+  void HelloWhileFree(const MemberId& from, const Heard& known);
+  void HelloWhileIn(const MemberId& from, Heard& known);
   bool EverybodyPresentAndFree() const;
   void MaybePropose();
   void Propose();
@@ -138,8 +160,10 @@ class Bootstrap {
   void Enter(ClusterId cluster, raft::Entry first, bool invited);
   // Empty if a free member may accept it.
   std::string WhatIsWrong(const BootstrapPropose& propose);
-  bool Named(const MemberId& id) const;  // by the configuration in force
-  bool Fresh(const Known& known, Instant now) const;
+  bool Known(const std::string& name) const;
+  void AskForLoss(const MemberId& from);
+  void SayHello();
+  bool Fresh(const Heard& known, Instant now) const;
   void SendHello(MemberId to, bool answer_wanted);
   void Send(MemberId to, Handshake body);
   Instant After(int least_steps, int most_steps);
@@ -149,7 +173,7 @@ class Bootstrap {
   const std::int64_t step_ns_;
   raft::Prng prng_;
   State state_ = State::kFree;
-  std::map<std::string, Known> known_;  // by name, others only
+  std::map<std::string, Heard> known_;  // by name, others only
 
   // Free.
   std::uint64_t last_number_ = 0;
@@ -167,6 +191,8 @@ class Bootstrap {
   std::optional<raft::Entry> first_;
   std::shared_ptr<const raft::Configuration> configuration_;
   std::map<std::string, std::uint64_t> starts_;  // to send once in
+  std::set<MemberId> invited_;                   // as learners
+  std::set<std::string> welcome_;
 
   Instant now_;
   Output out_;

@@ -32,7 +32,11 @@ absl::StatusOr<machine::Genesis> MakeGenesis(const GenesisOptions& options, absl
         "set the clock"));
   }
   machine::Genesis genesis;
-  genesis.first_revision = static_cast<Revision>(now - k2020) << 22;
+  // 2^22 for each second, also for its parts: a cluster that starts anew within the same second
+  // must rise above the earlier one, too.
+  const absl::Duration age = wall_clock - absl::FromUnixSeconds(k2020);
+  genesis.first_revision = static_cast<Revision>(
+      (static_cast<__int128>(absl::ToInt64Nanoseconds(age)) << 22) / 1'000'000'000);
   if (options.revision_floor != 0) {
     genesis.first_revision =
         std::max(genesis.first_revision, options.revision_floor + (Revision{1} << 32));

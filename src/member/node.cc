@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(MemberOptions options, Transpo
   absl::StatusOr<Recovered> recovered = storage->Open(beginning.self);
   if (!recovered.ok()) return recovered.status();
   if (!recovered->cluster.empty()) {
-    if (recovered->trimmed_through > 0) {
+    if (recovered->trimmed_through > recovered->snapshot.index) {
       return absl::DataLossError(absl::StrCat(
           "the log of ", recovered->self.ToString(), " begins after entry ",
           recovered->trimmed_through, ": what came before cannot be restored without a snapshot"));

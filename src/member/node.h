@@ -14,10 +14,20 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "tenure/command.h"
 #include "tenure/member_options.h"
 #include "tenure/storage.h"
 #include "tenure/transport.h"
+
+namespace tenure::raft {
+class Core;
+struct Output;
+}  // namespace tenure::raft
+namespace tenure::machine {
+class Machine;
+struct Applied;
+}  // namespace tenure::machine
 
 namespace tenure::member {
 
@@ -29,11 +39,27 @@ class PortSink {
 };
 using PortId = std::uint64_t;
 
+// Sees what a member does, from within, as it does it: for simulators, which check it. It must
+// change nothing. On the Loop only.
+class NodeObserver {
+ public:
+  virtual ~NodeObserver() = default;
+  // The core took a step; nothing of what it says was done yet.
+  virtual void OnStep(const ClusterId& cluster, const raft::Core& core,
+                      const raft::Output& output) = 0;
+  // The machine applied an entry; nobody was answered yet. Entry 1 has no commands and yields
+  // nothing.
+  virtual void OnApplied(const ClusterId& cluster, const raft::Entry& entry,
+                         absl::Span<const Command> commands, const machine::Applied& applied,
+                         const machine::Machine& machine) = 0;
+};
+
 // What a member asks of its machine besides its seams.
 struct NodeEnvironment {
   // Read when this member proposes a new cluster, for its first revision and for nothing else; the
   // wall clock unless set. A simulator sets it, so that a seed replays a run.
   absl::AnyInvocable<absl::Time()> wall_clock;
+  NodeObserver* observer = nullptr;  // outlives the Node; null: nobody looks
 };
 
 class Node {
@@ -56,6 +82,10 @@ class Node {
 
   // On the Loop only.
   virtual ClusterStatus Status() const = 0;
+
+  // Hands leadership over. `done` runs, on the Loop, once this member does not lead, or will go on
+  // leading, because nobody could take it. On the Loop only.
+  virtual void HandOver(absl::AnyInvocable<void(absl::Status) &&> done) = 0;
 
   virtual MemberId id() const = 0;
 

@@ -15,7 +15,9 @@ namespace tenure::member {
 void Actor::Step(raft::Event event) { Execute(core_->Step(now_, std::move(event))); }
 
 void Actor::Execute(raft::Output output) {
+  if (environment_.observer != nullptr) environment_.observer->OnStep(cluster_, *core_, output);
   core_deadline_ = output.deadline;
+  if (Silent() != silent_) BecomeSilent();
   // Followers write while this disk does (section 10.2.1).
   for (raft::Outgoing& outgoing : output.messages) SendRaft(std::move(outgoing));
   for (raft::GatedOutgoing& gated : output.after_write) gated_.push_back(std::move(gated));
@@ -24,19 +26,24 @@ void Actor::Execute(raft::Output output) {
     SendRaft(std::move(gated_.front().outgoing));
     gated_.pop_front();
   }
+  if (output.install.has_value()) Install(*output.install);
   // Before a change of role: the fate of what is committed is known.
   if (!output.committed.empty()) Apply(output.committed);
   RefuseReads(output.reads_refused);
   if (output.role_change.has_value()) OnRoleChange(*output.role_change);
+  if (output.transfer_failed) OnTransferEnded(/*leads_on=*/leading());
   ServeReads(output.reads_ready);
 }
 
 void Actor::SendRaft(raft::Outgoing outgoing) {
+  if (auto* request = std::get_if<raft::SnapshotRequest>(&outgoing.message)) {
+    if (!FillChunk(*request)) return;
+  }
   transport_->Send({cluster_, self_, std::move(outgoing.to), std::move(outgoing.message)});
 }
 
 void Actor::Write(raft::WriteBatch batch) {
-  const raft::WriteId id = batch.id;
+  const raft::WriteId id = last_write_ = batch.id;
   storage_->Write(std::move(batch), [anchor = anchor_, id](absl::Status status) {
     // Inline, or on the storage's own thread; nothing if the actor is gone.
     Enter(anchor, [&](Actor& actor) {
@@ -96,10 +103,13 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
     if (!genesis.ok()) return genesis.status();
     if (absl::Status status = machine_.Start(*genesis, entry.stamp_ns); !status.ok()) return status;
     machine_version_ = genesis->machine_version;
+    OnConfiguration(entry.configuration);
+    if (environment_.observer != nullptr)
+      environment_.observer->OnApplied(cluster_, entry, {}, {}, machine_);
     return absl::OkStatus();
   }
   if (entry.kind == raft::EntryKind::kConfiguration) {
-    bootstrap_.SetConfiguration(entry.configuration);
+    OnConfiguration(entry.configuration);
   }
   // Entries of this reign were decoded when they were admitted: the bytes are the same.
   PendingEntry own;
@@ -117,9 +127,16 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
     if (!commands.ok()) return commands.status();
     own.commands = *std::move(commands);
   }
+  held_commands_ |= entry.kind == raft::EntryKind::kCommands && entry.payload_bytes() > 0;
   const machine::Applied applied = machine_.Apply(entry.stamp_ns, own.commands);
+  if (environment_.observer != nullptr)
+    environment_.observer->OnApplied(cluster_, entry, own.commands, applied, machine_);
   for (std::size_t i = 0; i < own.asked.size(); ++i) {
     --taken_;
+    if (Silent()) {
+      Refuse(own.asked[i], Refusal::kUncertain, "too few members are left to be sure of it");
+      continue;
+    }
     Answer(own.asked[i], machine::EncodeReply(applied.replies[i]));
   }
   Deliver(applied.events);
@@ -141,6 +158,7 @@ void Actor::OnRoleChange(const raft::RoleChange& change) {
     led_term_ = change.term;
   }
   if (!moved) return;
+  if (!leads && !leader_.empty()) OnLeader();
   FailForwards();
   if (!leader_.empty())
     Log(absl::StrCat(leads ? "leads" : absl::StrCat("follows ", leader_.name), " in term ",
@@ -157,13 +175,17 @@ void Actor::OnNotLeadingAnyMore() {
     }
   }
   // Events come from a leader alone, so whoever listened must look for the next one.
-  listeners_.Clear();
-  askers_.ForEach([this](AskerRef ref, Asker& asker) {
-    if (std::exchange(asker.listened, false))
-      Refuse({ref, 0}, Refusal::kNotLeader, NotLeaderMessage());
-  });
+  OnTransferEnded(/*leads_on=*/false);
+  DropListeners(NotLeaderMessage());
   FlushAskers();
   askers_.RemoveAllForwarded();
+}
+
+void Actor::DropListeners(const std::string& message) {
+  listeners_.Clear();
+  askers_.ForEach([&](AskerRef ref, Asker& asker) {
+    if (std::exchange(asker.listened, false)) Refuse({ref, 0}, Refusal::kNotLeader, message);
+  });
 }
 
 }  // namespace tenure::member

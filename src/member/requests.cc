@@ -50,6 +50,7 @@ void Actor::AdmitWrite(AskerRef ref, ClientRequest& request) {
   }
   if (!IsWrite(command->operation))
     return Refuse(asked, Refusal::kInvalid, "a read was sent as a write");
+  if (Silent()) return Refuse(asked, Refusal::kOverloaded, "a lost member is being replaced");
   if (command->machine_version > machine_version_ && machine_version_ != 0) {
     return Refuse(asked, Refusal::kVersion,
                   absl::StrCat("needs machine version ", command->machine_version, "; active is ",
@@ -89,8 +90,12 @@ void Actor::AdmitRead(AskerRef ref, ClientRequest& request) {
     if (std::holds_alternative<GetStatus>(command->operation)) {
       return Answer(asked, machine::EncodeReply(StatusReply()));
     }
+    if (ChangeMembers* change = std::get_if<ChangeMembers>(&command->operation)) {
+      return AdmitChange(ref, request.id, std::move(*change));
+    }
     read.operation = std::move(command->operation);
   }
+  if (Silent()) return Refuse(asked, Refusal::kOverloaded, "a lost member is being replaced");
   ++taken_;
   turn_reads_.push_back(std::move(read));
 }
@@ -104,9 +109,7 @@ bool Actor::HasRoom(bool reserved, std::string* why) const {
     return false;
   }
   if (!room(core_->log_bytes(), options_.log_bytes_max)) {
-    *why =
-        "the log is full: a member lags or is gone, and until snapshots exist it holds the log "
-        "back";
+    *why = "the log is full: it grows faster than snapshots are taken and sent";
     return false;
   }
   return true;
@@ -125,6 +128,7 @@ void Actor::ServeReads(absl::Span<const raft::ReadReady> ready) {
 
 void Actor::ServeRead(PendingRead& read) {
   --taken_;
+  if (Silent()) return Refuse(read.asked, Refusal::kOverloaded, "a lost member is being replaced");
   if (!read.listen) return Answer(read.asked, machine::EncodeReply(machine_.Query(read.operation)));
   Asker* const asker = askers_.Find(read.asked.asker);
   if (asker == nullptr) return;
@@ -169,7 +173,7 @@ void Actor::Refuse(const Asked& asked, Refusal refusal, std::string message) {
 }
 
 void Actor::Deliver(const std::vector<SessionEvent>& events) {
-  if (!clock_.leading() || listeners_.empty()) return;
+  if (!clock_.leading() || Silent() || listeners_.empty()) return;
   for (const SessionEvent& event : events) {
     const Listeners::Few* few = listeners_.Of(event.session);
     if (few == nullptr) continue;

@@ -80,7 +80,8 @@ ClusterStatus Actor::Status() const {
     if (status.members.back().role != "lost") status.members.back().role = "learner";
   }
   const std::size_t quorum = configuration.voters.size() / 2 + 1;
-  status.may_stop_one = leading() && failed_.ok() && reachable_voters > quorum;
+  // In the midst of a change the earlier voters count as well.
+  status.may_stop_one = leading() && failed_.ok() && MayConfigure() && reachable_voters > quorum;
   status.message = Advice(status);
   return status;
 }
@@ -98,17 +99,14 @@ MemberStatus Actor::StatusOf(const raft::Server& server) const {
                                                            : "candidate";
     return member;
   }
-  if (heard != 0 && heard != server.id.incarnation) {
+  if (core_->lost(server.id) || (heard != 0 && heard != server.id.incarnation)) {
     member.role = "lost";  // another incarnation of that name is about
     return member;
   }
   if (const auto progress = core_->progress(server.id)) {
     member.role = "follower";
     member.reachable = progress->active;
-    // A member that keeps its log whole tells nothing of what it applied; it applies what is
-    // committed.
-    member.applied = storage_->durable() ? std::min(progress->match_index, core_->commit_index())
-                                         : progress->applied;
+    member.applied = progress->applied;
     return member;
   }
   member.role = server.id == leader_ ? "leader" : "unknown";
@@ -129,11 +127,18 @@ std::string Actor::Advice(const ClusterStatus& status) const {
       advice.push_back(absl::StrCat(member.id.name,
                                     " restarted without its memory: its incarnation ",
                                     absl::Hex(member.id.incarnation, absl::kZeroPad16),
-                                    " is lost, and the new one is not counted"));
+                                    " is lost, and the new one is not counted before it has "
+                                    "caught up and taken its place"));
     } else if (leading() && !member.reachable) {
       advice.push_back(absl::StrCat(member.id.name, " does not answer"));
     }
   }
+  if (const std::string lost = MajorityLost(); !lost.empty()) advice.push_back(lost);
+  if (leading() &&
+      (core_->configuration().joint() || core_->configuration_index() > core_->commit_index())) {
+    advice.push_back("a change of members is under way: stop none now");
+  }
+  if (leading() && Silent()) advice.push_back("clients wait until a lost member is replaced");
   if (status.held_back_ns > 0) {
     advice.push_back(absl::StrCat(
         "a new cluster grants nothing for another ",

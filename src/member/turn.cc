@@ -35,12 +35,13 @@ void Actor::Turn() {
   TakeRequests();
   ProposeTurn();
   Settle();
+  GoOnWithSnapshot();
   FlushAskers();
   in_turn_ = false;
   if (closed_) return;  // whom it answered may have stopped it
   Arm();
   // The rest is for the next turn: the sockets come first.
-  if (!requests_in_.empty() && !std::exchange(scheduled_, true)) {
+  if ((!requests_in_.empty() || SnapshotWaits()) && !std::exchange(scheduled_, true)) {
     loop_.Defer([anchor = anchor_] {
       Enter(anchor, [&anchor](Actor& actor) {
         actor.loop_.Post([anchor] { Enter(anchor, [](Actor& a) { a.Turn(); }); });
@@ -51,11 +52,7 @@ void Actor::Turn() {
 
 void Actor::Begin() {
   begun_ = true;
-  std::vector<Peer> others;
-  for (const Peer& peer : members_) {
-    if (peer.name != self_.name) others.push_back(peer);
-  }
-  transport_->SetPeers(others);
+  UpdatePeers();
 
   if (recovered_.cluster.empty()) {
     Log(absl::StrCat("starts as a new incarnation, ", self_.ToString()));
@@ -70,7 +67,18 @@ void Actor::Begin() {
   bootstrap_.Resume(cluster_, first);
   raft::Initial initial;
   initial.hard_state = recovered_.hard_state;
+  initial.trimmed_through = recovered_.trimmed_through;
+  initial.trimmed_term = recovered_.trimmed_term;
+  initial.trimmed_stamp_ns = recovered_.trimmed_stamp_ns;
+  initial.trimmed_configuration = recovered_.trimmed_configuration;
   initial.entries = std::move(recovered_.entries);
+  initial.snapshot = recovered_.snapshot;
+  if (!recovered_.snapshot.empty()) {
+    if (absl::Status status = Restore(recovered_.snapshot); !status.ok()) {
+      return FailForGood(std::move(status));
+    }
+    initial.applied = applied_;
+  }
   // A restart must not forget a promise to a leader (PITFALLS T12).
   initial.may_vote_from = now_ + options_.election_timeout_max;
   recovered_ = {};
@@ -84,9 +92,16 @@ void Actor::StartCore(raft::Initial initial) {
   options.heartbeat_interval = options_.heartbeat_interval;
   options.election_timeout_min = options_.election_timeout_min;
   options.election_timeout_max = options_.election_timeout_max;
+  options.clock_drift_max = options_.clock_drift_max;
+  options.lease_reads = options_.lease_reads;
+  options.priority = options_.priority;
+  // A restart makes the state anew from the snapshot and all that follows it.
+  options.trim_without_snapshot = !storage_->durable();
   core_.emplace(std::move(options), std::move(initial), now_);
   core_deadline_ = now_;
   bootstrap_.SetConfiguration(std::make_shared<const raft::Configuration>(core_->configuration()));
+  tend_at_ = ask_at_ = now_;
+  UpdatePeers();
 }
 
 void Actor::TakePeers() {
@@ -106,6 +121,15 @@ void Actor::TakeFromPeer(Envelope& envelope) {
   // A free member heeds no vote request, append or heartbeat (BOOTSTRAP rule 6); nor does any
   // member heed another cluster's (rule 13).
   if (!core_.has_value() || envelope.cluster != cluster_) return;
+  if (core_->lost(envelope.from)) {
+    return TellRemoved(envelope.from, "a younger incarnation attested that this one is lost");
+  }
+  if (const auto* message = std::get_if<raft::Message>(&envelope.body);
+      message != nullptr && std::holds_alternative<raft::VoteRequest>(*message) && leading() &&
+      core_->commit_index() >= core_->term_start_index() && !InConfiguration(envelope.from) &&
+      committed_ != nullptr && !bootstrap_.Named(envelope.from)) {
+    TellRemoved(envelope.from, "it was removed from the cluster");
+  }
   if (Forward* forward = std::get_if<Forward>(&envelope.body)) {
     TakeForward(envelope.from, *forward);
   } else {
@@ -116,6 +140,7 @@ void Actor::TakeFromPeer(Envelope& envelope) {
 void Actor::TakeTimers() {
   if (!failed_.ok()) return;
   if (core_.has_value() && now_.Reached(core_deadline_)) Step(raft::Timer{});
+  TendMembers();
   if (now_.Reached(bootstrap_deadline_)) DoBootstrap(bootstrap_.Timer(now_));
 }
 
@@ -211,10 +236,12 @@ void Actor::ProposeEntry(std::int64_t stamp_ns, const std::vector<absl::string_v
 void Actor::Settle() {
   while (!closed_) {
     if (TakeDurable()) continue;
+    if (removed_ && failed_.ok() && !leading()) {
+      return FailForGood(absl::FailedPreconditionError("it was removed from the cluster"));
+    }
+    if (core_.has_value() && core_->configuration_index() != peers_since_) UpdatePeers();
     if (!core_.has_value() || !failed_.ok() || applied_told_ >= applied_) return;
     applied_told_ = applied_;
-    // A log on a disk is kept whole until snapshots exist: a restart applies it anew.
-    if (storage_->durable()) return;
     Step(raft::Applied{applied_});
   }
 }
@@ -250,12 +277,17 @@ void Actor::DoBootstrap(Bootstrap::Output output) {
   for (Bootstrap::Message& message : output.messages) {
     transport_->Send({message.cluster, self_, std::move(message.to), std::move(message.body)});
   }
+  for (const Bootstrap::Output::Stranger& stranger : output.strangers) OnStranger(stranger);
+  for (const MemberId& who : output.lost) OnLost(who);
+  if (!output.told_to_stop.empty()) {
+    return FailForGood(absl::FailedPreconditionError(output.told_to_stop));
+  }
   if (!output.entering.has_value()) return;
   // It is in when that is durable, and nobody hears of it before (BOOTSTRAP rules 5 and 6).
   Bootstrap::Entering& entering = *output.entering;
   raft::WriteBatch batch;
   batch.hard_state = raft::HardState{1, {}};
-  batch.entries = {entering.first};
+  if (entering.first.index != 0) batch.entries = {entering.first};
   batch.entered = entering.cluster;
   storage_->Write(std::move(batch), [anchor = anchor_, &loop = loop_,
                                      entering = std::move(entering)](absl::Status status) mutable {
@@ -272,7 +304,7 @@ void Actor::OnEntered(Bootstrap::Entering entering, absl::Status status) {
   cluster_ = entering.cluster;
   raft::Initial initial;
   initial.hard_state = {1, {}};
-  initial.entries = {std::move(entering.first)};
+  if (entering.first.index != 0) initial.entries = {std::move(entering.first)};
   // In the first election of a new cluster nobody can have promised anything; a cluster that
   // invites may have run for a while.
   if (entering.invited) initial.may_vote_from = now_ + options_.election_timeout_max;

@@ -33,10 +33,14 @@ Core::Impl::Impl(Options options, Initial initial, Instant now)
       now_(now),
       term_(initial.hard_state.term),
       vote_(initial.hard_state.vote),
+      snapshot_(std::move(initial.snapshot)),
       commit_(std::clamp(initial.applied, log_.trimmed_through(), log_.last_index())),
       applied_(commit_),
       timeout_min_ns_(absl::ToInt64Nanoseconds(options_.election_timeout_min)),
       may_vote_from_(initial.may_vote_from),
+      lease_ns_(static_cast<std::int64_t>(static_cast<double>(timeout_min_ns_) *
+                                          (1 - options_.clock_drift_max) /
+                                          (1 + options_.clock_drift_max))),
       rounds_(timeout_min_ns_) {
   peers_.Follow(log_.configuration(), {});
   ResetElectionTimer();
@@ -62,25 +66,28 @@ void Core::Impl::On(Received& received) {
 
 void Core::Impl::On(const WriteDurable& durable) {
   durable_.Notice(durable.id);
+  disk_moved_ = now_;
   if (role_ == Role::kCandidate && durable_.write() >= hard_state_write_) {
     if (Peer* self = peers_.self()) self->ballot = Ballot::kYes;
     CountVotes();
   } else if (role_ == Role::kLeader) {
     MaybeCommit();
-    ServeReads();
-    MaybeTrim();
+    if (role_ == Role::kLeader) ServeReads();
+    if (role_ == Role::kLeader) MaybeTrim();
   }
+  MaybeAdoptSnapshot();
 }
 
 void Core::Impl::On(const WriteFailed&) {
   // What reached the disk is unknown and stays so: no retry can tell (Rebello et al., ATC'20).
   reads_.RefuseAll(out_.reads_refused);
+  transfer_.reset();
   role_ = Role::kStopped;
   leader_ = {};
 }
 
 void Core::Impl::On(Propose& propose) {
-  if (role_ != Role::kLeader) return;
+  if (role_ != Role::kLeader || transfer_.has_value()) return;
   Entry entry;
   entry.index = log_.last_index() + 1;
   entry.term = term_;
@@ -95,6 +102,10 @@ void Core::Impl::On(Propose& propose) {
 void Core::Impl::On(const Read& read) {
   if (role_ != Role::kLeader || reads_.size() >= options_.pending_reads_max) {
     out_.reads_refused.push_back(read.id);
+    return;
+  }
+  if (options_.lease_reads && HasLease(now_)) {
+    out_.reads_ready.push_back({read.id, commit_});
     return;
   }
   reads_.Add(read.id);
@@ -116,6 +127,7 @@ void Core::Impl::On(const Timer&) {
 
 WriteBatch& Core::Impl::Batch() {
   if (!out_.write.has_value()) {
+    if (!durable_.waiting()) disk_moved_ = now_;
     out_.write.emplace().id = ++last_write_;
     durable_.Written(last_write_, log_.last_index());
   }
@@ -133,18 +145,20 @@ void Core::Impl::AppendToLog(Entry entry) {
   batch.entries.push_back(entry);
   log_.Append(std::move(entry));
   durable_.Written(batch.id, log_.last_index());
-  if (!peers_.Follows(log_.configuration())) {
-    peers_.Follow(log_.configuration(), raft::Progress(log_.last_index() + 1, now_));
-  }
+  FollowConfiguration();
 }
 
 void Core::Impl::TruncateLog(Index from) {
   Batch().truncate_from = from;
   log_.TruncateFrom(from);
   durable_.Truncated(from);
-  if (!peers_.Follows(log_.configuration())) {
-    peers_.Follow(log_.configuration(), raft::Progress(from, now_));
-  }
+  FollowConfiguration();
+}
+
+void Core::Impl::FollowConfiguration() {
+  if (peers_.Follows(log_.configuration())) return;
+  peers_.Follow(log_.configuration(), raft::Progress(log_.last_index() + 1, now_));
+  if (role_ == Role::kLeader && peers_.ShortHanded()) short_handed_ = true;
 }
 
 void Core::Impl::CommitThrough(Index index) {
@@ -154,6 +168,9 @@ void Core::Impl::CommitThrough(Index index) {
 
 void Core::Impl::TrimLog(Index through) {
   through = std::min({through, applied_, commit_});
+  if (!options_.trim_without_snapshot) through = std::min(through, snapshot_.index);
+  // The log goes on where the snapshot ends.
+  if (making_.index != 0) through = std::min(through, making_.index);
   if (through <= log_.trimmed_through()) return;
   if (through - log_.trimmed_through() < kTrimEntries && log_.BytesThrough(through) < kTrimBytes) {
     return;
@@ -176,9 +193,12 @@ void Core::Impl::BecomeFollower(Term term, MemberId leader) {
     term_ = term;
     vote_ = {};
     SaveHardState();
+    transfer_heard_ = 0;
   }  // else the vote of this term stands, whatever the role was (redpanda#19)
   if (role_ == Role::kLeader) {
     reads_.RefuseAll(out_.reads_refused);
+    transfer_.reset();
+    short_handed_ = false;
     ResetElectionTimer();
   }
   role_ = Role::kFollower;
@@ -196,8 +216,12 @@ void Core::Impl::Finish() {
 Instant Core::Impl::Deadline() const {
   if (role_ == Role::kStopped) return Instant::InfiniteFuture();
   if (role_ == Role::kLeader) {
-    if (peers_.SelfAlone()) return heartbeat_due_;
-    return Instant::Earlier(heartbeat_due_, QuorumContact().PlusNs(timeout_min_ns_));
+    Instant deadline = heartbeat_due_;
+    if (transfer_.has_value()) {
+      deadline = Instant::Earlier(deadline, transfer_->since.PlusNs(timeout_min_ns_));
+    }
+    if (peers_.SelfAlone()) return deadline;
+    return Instant::Earlier(deadline, QuorumContact().PlusNs(timeout_min_ns_));
   }
   const std::optional<std::int64_t> wait = UntilElection();
   return wait.has_value() ? now_.PlusNs(*wait) : Instant::InfiniteFuture();
@@ -206,11 +230,12 @@ Instant Core::Impl::Deadline() const {
 std::optional<Core::Progress> Core::Impl::progress(const MemberId& id) const {
   const Peer* peer = role_ == Role::kLeader ? peers_.Find(id) : nullptr;
   if (peer == nullptr) return std::nullopt;
-  if (peer->self) return Core::Progress{durable_.index(), applied_, true};
+  if (peer->self) return Core::Progress{durable_.index(), applied_, true, options_.priority};
   const raft::Progress& known = peer->progress;
   const bool active =
       known.answered_round() > 0 && now_.HolderElapsedNs(known.contact()) < timeout_min_ns_;
-  return Core::Progress{known.match(), known.applied(), active};
+  return Core::Progress{known.match(), known.applied(), active, known.priority(),
+                        known.state() == raft::Progress::State::kSnapshot};
 }
 
 // ---- Core ----
@@ -234,7 +259,26 @@ std::int64_t Core::committed_stamp_ns() const {
 }
 Index Core::term_start_index() const { return impl_->term_start(); }
 const Configuration& Core::configuration() const { return *impl_->log().configuration(); }
+Index Core::configuration_index() const { return impl_->log().configuration_index(); }
+bool Core::short_handed() const { return impl_->short_handed(); }
+bool Core::lost(const MemberId& id) const { return impl_->lost(id); }
+bool Core::transferring() const { return impl_->transferring(); }
+bool Core::HasLease(Instant now) const { return impl_->HasLease(now); }
+const SnapshotInfo& Core::snapshot() const { return impl_->snapshot(); }
+Index Core::making_snapshot() const { return impl_->making_snapshot(); }
+bool Core::snapshot_wanted() const { return impl_->snapshot_wanted(); }
+bool Core::sending_snapshot() const { return impl_->sending_snapshot(); }
 std::size_t Core::log_bytes() const { return impl_->log().bytes(); }
+bool Core::HoldsCommands() const {
+  const Log& log = impl_->log();
+  for (Index i = log.trimmed_through() + 1; i <= log.last_index(); ++i) {
+    if (log.At(i).kind == EntryKind::kCommands && log.At(i).payload_bytes() > 0) return true;
+  }
+  return false;
+}
+std::size_t Core::log_bytes_after_snapshot() const {
+  return impl_->log().bytes() - impl_->log().BytesThrough(impl_->snapshot().index);
+}
 std::optional<Core::Progress> Core::progress(const MemberId& id) const {
   return impl_->progress(id);
 }

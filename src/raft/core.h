@@ -38,6 +38,17 @@ struct Options {
   std::size_t inflight_bytes_max = 8 << 20;
   // Reads waiting for a round of acknowledgements; past that they are refused.
   std::size_t pending_reads_max = 65536;
+
+  // Whether the log may be trimmed past the last snapshot, up to what every member has applied:
+  // where no restart needs the log to make the state anew.
+  bool trim_without_snapshot = true;
+
+  // Bound on every member's clock rate against real time: what the leader's lease allows for.
+  double clock_drift_max = 0.01;
+  // Serves reads by the lease while there is one, without a round of acknowledgements.
+  bool lease_reads = false;
+  // A leader hands over to a voter of greater priority that has caught up.
+  std::uint32_t priority = 0;
 };
 
 // What a member recovered from its storage, or what bootstrap gave it.
@@ -49,6 +60,7 @@ struct Initial {
   std::shared_ptr<const Configuration> trimmed_configuration;  // in force at trimmed_through
   std::vector<Entry> entries;  // contiguous from trimmed_through + 1
   Index applied = 0;           // what the state machine already holds; 0: nothing
+  SnapshotInfo snapshot;       // what the storage holds, durable and whole
   // When this member may first vote or pre-vote (one maximum election timeout after its start, so
   // that a restart does not forget a promise to a leader); Instant{} in the first election of a
   // bootstrap.
@@ -90,9 +102,38 @@ struct Applied {
 };
 // The deadline has come; also harmless at any other time.
 struct Timer {};
-// Later alternatives: Configure, Transfer, SnapshotTaken, SnapshotInstalled.
+// Who shall take part from now on. A change of voters goes through a joint configuration (section
+// 4.3), which the leader leaves by itself as soon as it is committed; a change of learners alone
+// takes one step, as they are never counted. Answered in Output::proposed or Output::refused.
+struct Configure {
+  std::vector<Server> voters;
+  std::vector<Server> learners;
+};
+// A younger incarnation of that name attested that this one is lost: it will never speak again, and
+// what it held is gone. See Peers for what follows.
+struct AttestLost {
+  MemberId who;
+};
+// Hands leadership over to `target`, or, if that is empty, to the voter that lags least (section
+// 3.10). It ends within one least election timeout: with another leader, or with
+// Output::transfer_failed. Refused in Output::refused.
+struct Transfer {
+  MemberId target;
+};
 
-using Event = std::variant<Received, WriteDurable, WriteFailed, Propose, Read, Applied, Timer>;
+// A piece of a snapshot of this member's own state as it was when `through` was applied, in order
+// from offset 0. Pieces of one that this core has no use for any more are dropped:
+// making_snapshot() tells. With the last one durable, the snapshot may be sent, and the log before
+// it dropped.
+struct SnapshotPiece {
+  Index through = 0;
+  std::uint64_t offset = 0;
+  Payload data;
+  bool last = false;
+};
+
+using Event = std::variant<Received, WriteDurable, WriteFailed, Propose, Read, Applied, Timer,
+                           Configure, AttestLost, Transfer, SnapshotPiece>;
 
 // ---- Output ----
 
@@ -105,6 +146,16 @@ struct Outgoing {
 struct GatedOutgoing {
   WriteId after = 0;
   Outgoing outgoing;
+};
+
+// A piece of a snapshot that the leader sends, in order from offset 0, which begins anew. With the
+// last one, the state machine becomes what the pieces say, in place of what it was; `committed`
+// goes on from there.
+struct InstallPiece {
+  SnapshotInfo snapshot;
+  std::uint64_t offset = 0;
+  Payload data;
+  bool last = false;
 };
 
 // A read may be served once the state machine has applied `index`.
@@ -125,17 +176,23 @@ struct Output {
   std::vector<Outgoing> messages;          // may leave now, beside the write (section 10.2.1)
   std::vector<GatedOutgoing> after_write;  // in order of their writes
   std::optional<WriteBatch> write;         // at most one a step; hand it to Storage in order
+  std::optional<InstallPiece> install;     // before what is committed
   std::vector<Entry> committed;            // contiguous, each exactly once: apply in order
   std::vector<ReadReady> reads_ready;
   std::vector<ReadId> reads_refused;      // retry-safe: this member does not (or no longer) lead
   std::optional<RoleChange> role_change;  // whenever role, term or known leader changed
-  // For Propose: where the entry went; absent if the proposal was refused because this member does
-  // not lead. It is committed only if `committed` later brings this index *with this term*.
+  // For Propose and Configure: where the entry went; absent if it was refused because this member
+  // does not lead or is handing over. It is committed only if `committed` later brings this index
+  // *with this term*.
   struct Proposed {
     Index index = 0;
     Term term = 0;
   };
   std::optional<Proposed> proposed;
+  // Why a Configure or Transfer was refused, for people. kUnavailable: this member does not lead;
+  // kFailedPrecondition: not now, try again; kInvalidArgument: never.
+  absl::Status refused;
+  bool transfer_failed = false;                  // the hand-over was given up: this member leads on
   Instant deadline = Instant::InfiniteFuture();  // send Timer then, at the latest
 };
 
@@ -163,14 +220,41 @@ class Core {
   // The first index of this leader's own term; reads wait for it. 0 unless leader.
   Index term_start_index() const;
   const Configuration& configuration() const;
+  // Where the configuration in force stands in the log; it is committed if that is.
+  Index configuration_index() const;
+  // A leader that may tell no client what it commits: too few voters are left for an ordinary
+  // majority, until the lost ones are exchanged (BOOTSTRAP rule 11).
+  bool short_handed() const;
+  // Whether its loss was attested here.
+  bool lost(const MemberId& id) const;
+  // A leader that is handing over takes no proposals.
+  bool transferring() const;
+  // True while nobody else can lead: by a quorum's answers, the clocks' drift and the promises that
+  // they keep (section 6.4.1). Void from the moment that a TimeoutNow leaves, for the rest of the
+  // term, unless its receiver acknowledged the withdrawal.
+  bool HasLease(Instant now) const;
+  // The snapshot that is held, durable and whole.
+  const SnapshotInfo& snapshot() const;
+  // The index of the own snapshot in the making; 0: none.
+  Index making_snapshot() const;
+  // A member lags behind the log and a snapshot must be taken for it.
+  bool snapshot_wanted() const;
+  // One that answers is being sent the present snapshot: another now would let it begin anew.
+  bool sending_snapshot() const;
+  // Whether an entry that is held carries commands. O(entries).
+  bool HoldsCommands() const;
   // Bytes of the entries held, payloads and a fixed charge for each: what a log limit counts.
   std::size_t log_bytes() const;
+  // Of those after the snapshot: what another one would stand for.
+  std::size_t log_bytes_after_snapshot() const;
   // What the leader knows of another member: its last acknowledged index and applied index, and
   // whether it answered within one election timeout. Absent unless this member leads and knows it.
   struct Progress {
     Index match_index = 0;
     Index applied = 0;
     bool active = false;
+    std::uint32_t priority = 0;
+    bool snapshot = false;  // it is being sent a snapshot
   };
   std::optional<Progress> progress(const MemberId& id) const;
 

@@ -21,6 +21,8 @@ class Durable {
   Index index() const { return index_; }
   // All writes up to here are durable.
   WriteId write() const { return write_; }
+  // Whether a write is under way.
+  bool waiting() const { return !under_way_.empty(); }
 
   // Write `id`, the newest, brings the log up to `last`.
   void Written(WriteId id, Index last) {
@@ -29,6 +31,12 @@ class Durable {
     } else {
       under_way_.push_back({id, last});
     }
+  }
+  // The log is another one, which begins after `base`; write `id`, the newest, brings that.
+  void Replaced(WriteId id, Index base) {
+    index_ = 0;
+    for (Write& write : under_way_) write.last = 0;
+    Written(id, base);
   }
   // The log now ends before `from`.
   void Truncated(Index from) {

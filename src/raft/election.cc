@@ -18,11 +18,17 @@ void Core::Impl::ResetElectionTimer() {
 }
 
 std::optional<std::int64_t> Core::Impl::UntilElection() const {
-  if (!peers_.SelfVotes()) return std::nullopt;
+  if (!MayCampaign()) return std::nullopt;
   // Both waits keep a promise to a leader, so the slower clock counts.
   const std::int64_t timeout = election_timeout_ns_ - now_.LeaderElapsedNs(election_since_);
   const std::int64_t start = -now_.LeaderElapsedNs(may_vote_from_);
   return std::max<std::int64_t>({timeout, start, 0});
+}
+
+// A member that the newest configuration in its log leaves out is still needed until that is
+// committed: it may be the only one whose log its successor's voters cannot refuse (section 4.2.2).
+bool Core::Impl::MayCampaign() const {
+  return peers_.SelfVotes() || log_.NamesVoterSince(commit_, options_.self);
 }
 
 bool Core::Impl::HeardFromLeader() const {
@@ -40,7 +46,8 @@ bool Core::Impl::UpToDate(Index last_index, Term last_term) const {
 void Core::Impl::On(const MemberId& from, const VoteRequest& request) {
   // A live leader is kept: its followers refuse, and do not even take the candidate's term (4.2.3).
   // Nor does anyone vote while it may have forgotten such a promise.
-  const bool deaf = HeardFromLeader() || !MayVote();
+  // But where the leader itself asked for the election, its lease is void already (section 3.10).
+  const bool deaf = (HeardFromLeader() && !request.transfer) || !MayVote();
   // Every refusal tells the responder's term, so that a candidate of a lower one catches up rather
   // than ask in vain for ever (etcd#8243).
   if (deaf || request.term < term_) {
@@ -88,27 +95,29 @@ void Core::Impl::StartPreVote() {
   leader_ = {};
   ResetElectionTimer();
   peers_.ClearBallots();
-  peers_.self()->ballot = Ballot::kYes;
+  if (Peer* self = peers_.self()) self->ballot = Ballot::kYes;
   AskForVotes(term_ + 1, true);
   CountVotes();
 }
 
-void Core::Impl::StartElection() {
+void Core::Impl::StartElection(bool transfer) {
   role_ = Role::kCandidate;
   ++term_;
   vote_ = options_.self;
+  leader_ = {};
+  transfer_heard_ = 0;
   SaveHardState();
   ResetElectionTimer();
   peers_.ClearBallots();
   // The own vote counts once it is durable. The requests wait too: the log that they boast of must
   // not shrink in a crash, or a late answer would elect a member that lacks what its voters saw.
-  AskForVotes(term_, false);
+  AskForVotes(term_, false, transfer);
 }
 
-void Core::Impl::AskForVotes(Term term, bool pre_vote) {
+void Core::Impl::AskForVotes(Term term, bool pre_vote, bool transfer) {
   for (const Peer& peer : peers_) {
     if (peer.self || !peer.voter()) continue;
-    Send(peer.id, VoteRequest{term, pre_vote, log_.last_index(), log_.last_term()});
+    Send(peer.id, VoteRequest{term, pre_vote, log_.last_index(), log_.last_term(), transfer});
   }
 }
 

@@ -22,9 +22,8 @@ void Core::Impl::On(const MemberId& from, AppendRequest& request) {
     if (role_ == Role::kLeader || (!leader_.empty() && leader_ != from)) return;
   }
   if (ContradictsCommitted(request)) return;
-  BecomeFollower(request.term, from);
-  heard_ = now_;
-  ResetElectionTimer();
+  HearLeader(request.term, from);
+  transfer_heard_ = std::max(transfer_heard_, request.transfer);
 
   // What is committed here agrees with any leader's log (section 3.6.3), so an append that begins
   // below is taken up where the commit index stands, and nothing below is ever compared away or
@@ -45,6 +44,8 @@ void Core::Impl::On(const MemberId& from, AppendRequest& request) {
   response.term = term_;
   response.accepted = true;
   response.round = request.round;
+  response.transfer = transfer_heard_;
+  response.priority = Priority();
   // Entries that are only in memory here may be needed again after a crash.
   response.applied = std::min(applied_, durable_.index());
   const bool wrote = out_.write.has_value() && !out_.write->entries.empty();
@@ -52,6 +53,12 @@ void Core::Impl::On(const MemberId& from, AppendRequest& request) {
   response.match_index = wrote ? match : std::min(match, durable_.index());
   const WriteId after = durable_.WriteFor(response.match_index);
   Send(from, std::move(response), after);
+}
+
+void Core::Impl::HearLeader(Term term, const MemberId& leader) {
+  BecomeFollower(term, leader);
+  heard_ = now_;
+  ResetElectionTimer();
 }
 
 bool Core::Impl::ContradictsCommitted(const AppendRequest& request) const {
@@ -83,6 +90,8 @@ void Core::Impl::RefuseAppend(const MemberId& from, const AppendRequest& request
   response.accepted = false;
   response.round = request.round;
   response.rejected_prev = request.prev_index;
+  if (request.term == term_) response.transfer = transfer_heard_;
+  response.priority = Priority();
   response.applied = std::min(applied_, durable_.index());
   response.match_index = log_.LastNotAfter(request.prev_index, request.prev_term);
   response.hint_term = log_.TermAt(response.match_index).value_or(0);

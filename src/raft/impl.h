@@ -1,6 +1,7 @@
 // The core's state, and its parts by the role that they serve: core.cc takes events and durability,
 // election.cc votes, follower.cc takes appends, leader.cc sends them, linearizable reads and
-// trimming included. What each needs beside the others lives in small types of its own.
+// trimming included, snapshots.cc takes, sends and installs them, membership.cc changes who takes
+// part, transfer.cc hands over. What each needs beside the others lives in small types of its own.
 #ifndef TENURE_RAFT_IMPL_H_
 #define TENURE_RAFT_IMPL_H_
 
@@ -9,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "raft/core.h"
 #include "raft/durable.h"
 #include "raft/log.h"
@@ -32,6 +34,14 @@ class Core::Impl {
   Index commit() const { return commit_; }
   Index term_start() const { return role_ == Role::kLeader ? term_start_ : 0; }
   std::optional<Core::Progress> progress(const MemberId& id) const;
+  bool short_handed() const { return short_handed_; }
+  bool lost(const MemberId& id) const { return peers_.Lost(id); }
+  bool transferring() const { return transfer_.has_value(); }
+  bool HasLease(Instant now) const;
+  const SnapshotInfo& snapshot() const { return snapshot_; }
+  Index making_snapshot() const { return making_.index; }
+  bool snapshot_wanted() const;
+  bool sending_snapshot() const;
 
  private:
   // ---- core.cc: events, durability, what every role does
@@ -50,6 +60,7 @@ class Core::Impl {
   // Appends to the log and to this step's batch.
   void AppendToLog(Entry entry);
   void TruncateLog(Index from);
+  void FollowConfiguration();
   void CommitThrough(Index index);
   // Drops the log up to `through`, if that is enough to be worth a write.
   void TrimLog(Index through);
@@ -66,16 +77,19 @@ class Core::Impl {
   void ResetElectionTimer();
   // Nanoseconds until this member may campaign; absent if its configuration does not let it.
   std::optional<std::int64_t> UntilElection() const;
+  bool MayCampaign() const;
   bool HeardFromLeader() const;
   bool MayVote() const { return now_.LeaderElapsedNs(may_vote_from_) >= 0; }
   bool UpToDate(Index last_index, Term last_term) const;
   void StartPreVote();
-  void StartElection();
-  void AskForVotes(Term term, bool pre_vote);
+  // `transfer`: the leader asked for it.
+  void StartElection(bool transfer = false);
+  void AskForVotes(Term term, bool pre_vote, bool transfer = false);
   void CountVotes();
 
   // ---- follower.cc
   void On(const MemberId& from, AppendRequest& request);
+  void HearLeader(Term term, const MemberId& leader);
   // True of what no leader can say: that a committed entry is another one.
   bool ContradictsCommitted(const AppendRequest& request) const;
   // Takes the entries from position `first` on: what precedes them agrees, and none is committed.
@@ -94,11 +108,58 @@ class Core::Impl {
   void SendEntries(Peer& peer);
   void SendToAll();
   void SendAppend(Peer& peer, std::vector<Entry> entries);
+  void SendAppendAfter(Peer& peer, Index prev_index, std::vector<Entry> entries);
   void MaybeCommit();
   void ServeReads();
   void MaybeTrim();
+  // How far the log may go because the snapshot stands for it.
+  Index SnapshotTrim() const;
   // When the newest round began that a quorum has answered.
   Instant QuorumContact() const;
+  // The same, clock by clock, of `contact(peer)`.
+  template <typename F>
+  Instant QuorumInstant(F contact) const {
+    return Instant::FromReadings(
+        peers_.QuorumOf([&](const Peer& peer) { return contact(peer).boottime_ns(); }),
+        peers_.QuorumOf([&](const Peer& peer) { return contact(peer).monotonic_raw_ns(); }));
+  }
+
+  // ---- snapshots.cc
+  void On(SnapshotPiece& piece);
+  void On(const MemberId& from, SnapshotRequest& request);
+  void On(const MemberId& from, const SnapshotResponse& response);
+  // The own snapshot counts from when it is durable on.
+  void MaybeAdoptSnapshot();
+  void Install(const MemberId& from, const SnapshotRequest& request);
+  // Whether an append to a peer at `next` needs what the log does not hold any more.
+  bool BehindLog(Index next) const { return next <= log_.trimmed_through(); }
+  void BeginSnapshot(Peer& peer);
+  void SendChunk(Peer& peer);
+
+  // ---- membership.cc
+  void On(Configure& configure);
+  void On(const AttestLost& attest);
+  // Empty if the leader may propose another configuration now.
+  absl::Status MayConfigure() const;
+  void AppendConfiguration(Configuration configuration);
+  // What follows once the configuration in force is committed: a joint one is left, and a leader
+  // that it does not name hands over.
+  void OnCommitted();
+
+  // ---- transfer.cc
+  void On(const Transfer& transfer);
+  void On(const MemberId& from, const TimeoutNow& now);
+  // The voter that lags least among those that answer; null if there is none.
+  const Peer* BestSuccessor() const;
+  void BeginTransfer(const MemberId& target);
+  // Sends TimeoutNow once the target has all that this leader has.
+  void GoOnWithTransfer();
+  void AbortTransfer();
+  bool DiskStalls() const;
+  // As it is told: nothing while this member could not take leadership.
+  std::uint32_t Priority() const { return peers_.SelfVotes() && MayVote() ? options_.priority : 0; }
+  // A stalled disk, a voter of greater priority.
+  void MaybeTransfer();
 
   const Options options_;
   Prng prng_;
@@ -111,18 +172,44 @@ class Core::Impl {
   Term term_ = 0;
   MemberId vote_;
   MemberId leader_;
+  SnapshotInfo snapshot_;  // durable and whole
   Index commit_ = 0;
   Index applied_ = 0;
   WriteId last_write_ = 0;
   WriteId hard_state_write_ = 0;  // the last one that carried the hard state
 
+  Instant disk_moved_;  // when a write last became durable, or the first of those under way began
+
+  SnapshotInfo making_;    // of the own state, so far
+  WriteId made_by_ = 0;    // the write that completes it; 0: none yet
+  SnapshotInfo incoming_;  // from the leader
+  std::uint64_t incoming_bytes_ = 0;
+  Term incoming_term_ = 0;  // the leader's
+
   const std::int64_t timeout_min_ns_;
   const Instant may_vote_from_;
+  const std::int64_t lease_ns_;
   std::optional<Instant> heard_;  // when a leader last was
   Instant election_since_;
   std::int64_t election_timeout_ns_ = 0;
+  std::uint64_t transfer_heard_ = 0;  // of this term's leader
 
   // Of a leader alone.
+  struct Handover {
+    MemberId target;
+    Instant since;
+    bool sent = false;
+  };
+  std::optional<Handover> transfer_;
+  std::uint64_t transfer_number_ = 0;  // of this term
+  // TimeoutNows that were sent in this term and may still be obeyed.
+  struct Loose {
+    MemberId target;
+    std::uint64_t number = 0;
+  };
+  std::vector<Loose> loose_;
+  std::optional<Instant> preferred_at_;  // when it last handed over to a greater priority
+  bool short_handed_ = false;
   Index term_start_ = 0;
   Rounds rounds_;
   Reads reads_;

@@ -15,6 +15,11 @@ void Core::Impl::BecomeLeader() {
   term_start_ = log_.last_index() + 1;
   rounds_ = Rounds(timeout_min_ns_);
   reads_ = Reads();
+  transfer_.reset();
+  transfer_number_ = 0;
+  loose_.clear();
+  preferred_at_.reset();
+  short_handed_ = peers_.ShortHanded();
   for (Peer& peer : peers_) peer.progress = raft::Progress(term_start_, now_);
 
   // Commits what earlier terms left behind, which counting alone must not (section 3.6.2). It
@@ -37,19 +42,33 @@ void Core::Impl::OnHeartbeatTimer() {
     BecomeFollower(term_, {});
     return;
   }
+  if (transfer_.has_value() && now_.Reached(transfer_->since.PlusNs(timeout_min_ns_))) {
+    AbortTransfer();
+    if (role_ != Role::kLeader) return;
+  }
   if (!now_.Reached(heartbeat_due_)) return;
+  MaybeTransfer();
   heartbeat_due_ = now_ + options_.heartbeat_interval;
   StartRound(/*everybody=*/true);
 }
 
 Instant Core::Impl::QuorumContact() const {
-  return Instant::FromReadings(
-      peers_.QuorumOf([this](const Peer& peer) {
-        return (peer.self ? now_ : peer.progress.contact()).boottime_ns();
-      }),
-      peers_.QuorumOf([this](const Peer& peer) {
-        return (peer.self ? now_ : peer.progress.contact()).monotonic_raw_ns();
-      }));
+  return QuorumInstant([this](const Peer& p) { return p.self ? now_ : p.progress.contact(); });
+}
+
+bool Core::Impl::HasLease(Instant now) const {
+  // Every follower that answered a round keeps to this leader for one least election timeout from
+  // then on, as the slower of its clocks counts it; here the faster one counts.
+  if (role_ != Role::kLeader || commit_ < term_start_ || !loose_.empty() || short_handed_) {
+    return false;
+  }
+  const Instant never = Instant::FromReadings(now.boottime_ns() - 2 * timeout_min_ns_,
+                                              now.monotonic_raw_ns() - 2 * timeout_min_ns_);
+  const Instant since = QuorumInstant([&](const Peer& p) {
+    if (p.self) return now;
+    return p.progress.answered_round() > 0 ? p.progress.contact() : never;
+  });
+  return now.HolderElapsedNs(since) < lease_ns_;
 }
 
 void Core::Impl::StartRound(bool everybody) {
@@ -61,6 +80,13 @@ void Core::Impl::StartRound(bool everybody) {
 }
 
 void Core::Impl::SendHeartbeat(Peer& peer) {
+  if (peer.progress.state() == raft::Progress::State::kSnapshot) {
+    // A chunk, or its answer, may have been lost.
+    if (peer.progress.snapshot() != 0) return SendChunk(peer);
+    // With nothing to send yet: it agrees with an empty log, as everybody does.
+    return SendAppendAfter(peer, 0, {});
+  }
+  if (BehindLog(peer.progress.next())) return BeginSnapshot(peer);
   // It follows all that was sent, so a refusal betrays what was lost on the way, and a lost probe
   // is made good.
   SendAppend(peer, {});
@@ -74,6 +100,11 @@ void Core::Impl::SendToAll() {
 
 void Core::Impl::SendEntries(Peer& peer) {
   raft::Progress& progress = peer.progress;
+  if (progress.state() == raft::Progress::State::kSnapshot) {
+    if (progress.snapshot() != 0 && !progress.chunk_sent()) SendChunk(peer);
+    return;
+  }
+  if (BehindLog(progress.next())) return BeginSnapshot(peer);
   if (progress.state() == raft::Progress::State::kProbe) {
     if (progress.probe_sent()) return;
     progress.SentProbe();
@@ -94,14 +125,19 @@ void Core::Impl::SendEntries(Peer& peer) {
 }
 
 void Core::Impl::SendAppend(Peer& peer, std::vector<Entry> entries) {
+  SendAppendAfter(peer, peer.progress.next() - 1, std::move(entries));
+}
+
+void Core::Impl::SendAppendAfter(Peer& peer, Index prev_index, std::vector<Entry> entries) {
   AppendRequest request;
   request.term = term_;
-  request.prev_index = peer.progress.next() - 1;
+  request.prev_index = prev_index;
   request.prev_term = log_.TermAt(request.prev_index).value_or(0);
   request.entries = std::move(entries);
   request.commit = commit_;
   request.round = rounds_.current();
   request.trim_through = log_.trimmed_through();
+  request.transfer = transfer_number_;
   Send(peer.id, std::move(request));
 }
 
@@ -120,6 +156,10 @@ void Core::Impl::On(const MemberId& from, const AppendResponse& response) {
 
   raft::Progress& progress = peer->progress;
   if (auto began = rounds_.BeganAt(response.round)) progress.Answered(response.round, *began);
+  progress.Told(response.transfer, response.priority);
+  std::erase_if(loose_, [&](const Loose& sent) {
+    return sent.target == from && response.transfer > sent.number;
+  });
   progress.Applied(response.applied);
   progress.Matched(response.applied);  // what it applied is committed, and durable there
   if (response.accepted) {
@@ -127,12 +167,19 @@ void Core::Impl::On(const MemberId& from, const AppendResponse& response) {
     // What answers the probe, or knows more; a late answer from before it does not end it.
     const bool found = response.match_index + 1 >= progress.next();
     if (progress.state() == raft::Progress::State::kProbe && found) progress.BecomeReplicate();
+    // The snapshot is installed, or what it lacked came otherwise: the log can go on from there.
+    if (progress.state() == raft::Progress::State::kSnapshot && !BehindLog(progress.match() + 1)) {
+      progress.BecomeReplicate();
+    }
   } else {
     OnRefused(*peer, response);
   }
   MaybeCommit();
+  if (role_ != Role::kLeader) return;
   ServeReads();
-  SendEntries(*peer);
+  peer = peers_.Find(from);  // a committed configuration may have been followed by another
+  if (peer != nullptr) SendEntries(*peer);
+  if (transfer_.has_value()) GoOnWithTransfer();
   MaybeTrim();
 }
 
@@ -142,8 +189,10 @@ void Core::Impl::OnRefused(Peer& peer, const AppendResponse& response) {
                          ? response.rejected_prev != progress.next() - 1
                          : response.rejected_prev <= progress.match();
   if (stale || response.rejected_prev == 0) return;
+  if (progress.state() == raft::Progress::State::kSnapshot) return;
   // Neither what it lacks nor what is of a later term than it can hold there will agree.
   const Index hint = std::min(response.match_index, response.rejected_prev - 1);
+  if (hint < log_.trimmed_through() && BehindLog(progress.match() + 1)) return BeginSnapshot(peer);
   progress.BecomeProbe(log_.LastNotAfter(hint, response.hint_term) + 1);
 }
 
@@ -154,14 +203,14 @@ void Core::Impl::MaybeCommit() {
   // figure 3.7).
   if (reached <= commit_ || log_.TermAt(reached) != term_) return;
   CommitThrough(reached);
+  OnCommitted();
 }
 
 void Core::Impl::ServeReads() {
   if (!reads_.waiting() && !reads_.under_way()) return;
-  const std::uint64_t current = rounds_.current();
-  const auto confirm = [this, current] {
-    reads_.Confirm(peers_.QuorumOf([current](const Peer& peer) {
-      return peer.self ? current : peer.progress.answered_round();
+  const auto confirm = [this] {
+    reads_.Confirm(peers_.QuorumOf([this](const Peer& peer) {
+      return peer.self ? rounds_.current() : peer.progress.answered_round();
     }),
                    out_.reads_ready);
   };
@@ -178,7 +227,22 @@ void Core::Impl::MaybeTrim() {
   for (const Peer& peer : peers_) {
     if (!peer.self) applied = std::min(applied, peer.progress.applied());
   }
-  TrimLog(applied);
+  // Whoever is away does not hold the log back for ever: it gets the snapshot (etcd#18055).
+  TrimLog(std::max(applied, SnapshotTrim()));
+}
+
+Index Core::Impl::SnapshotTrim() const {
+  Index through = snapshot_.index;
+  for (const Peer& peer : peers_) {
+    if (peer.self || now_.HolderElapsedNs(peer.progress.contact()) >= timeout_min_ns_) continue;
+    // One that answers and follows closely is not made to start over for the sake of a few entries.
+    const Index match = peer.progress.match();
+    if (match < through &&
+        log_.BytesThrough(through) - log_.BytesThrough(match) <= options_.append_bytes_max) {
+      through = match;
+    }
+  }
+  return through;
 }
 
 }  // namespace tenure::raft

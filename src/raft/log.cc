@@ -80,6 +80,31 @@ void Log::TrimThrough(Index index) {
   trimmed_bytes_ = total;
 }
 
+void Log::Reset(Base base) {
+  trimmed_bytes_ = last_total();
+  slots_.clear();
+  base_ = std::move(base);
+  configurations_.assign(1, {base_.index, base_.configuration});
+}
+
+const std::shared_ptr<const Configuration>& Log::ConfigurationAt(Index index) const {
+  auto after = std::upper_bound(configurations_.begin(), configurations_.end(), index,
+                                [](Index i, const InForce& c) { return i < c.since; });
+  return std::prev(after)->configuration;
+}
+
+bool Log::NamesVoterSince(Index index, const MemberId& id) const {
+  const auto names = [&id](const std::vector<Server>& servers) {
+    return std::any_of(servers.begin(), servers.end(),
+                       [&id](const Server& server) { return server.id == id; });
+  };
+  for (auto it = configurations_.rbegin(); it != configurations_.rend(); ++it) {
+    if (names(it->configuration->voters) || names(it->configuration->voters_outgoing)) return true;
+    if (it->since <= index) break;
+  }
+  return false;
+}
+
 std::size_t Log::BytesThrough(Index index) const {
   if (!Holds(index)) return 0;
   return slots_[index - base_.index - 1].total - trimmed_bytes_;

@@ -60,6 +60,9 @@ class Log {
   // Drops the entries up to `index`, which must not exceed last_index().
   void TrimThrough(Index index);
 
+  // Drops everything: the log begins anew after `base`.
+  void Reset(Base base);
+
   // Charged bytes of all entries, and of those that TrimThrough(index) would drop.
   std::size_t bytes() const { return last_total() - trimmed_bytes_; }
   std::size_t BytesThrough(Index index) const;
@@ -68,6 +71,12 @@ class Log {
   const std::shared_ptr<const Configuration>& configuration() const {
     return configurations_.back().configuration;
   }
+  // In force at `index`, which must not be below trimmed_through().
+  const std::shared_ptr<const Configuration>& ConfigurationAt(Index index) const;
+  // Whether a configuration that is or was in force at `index` or later makes `id` a voter.
+  bool NamesVoterSince(Index index, const MemberId& id) const;
+  // Where it was appended, or trimmed_through() if it is older than that.
+  Index configuration_index() const { return configurations_.back().since; }
 
   static std::size_t Charge(const Entry& entry) { return kEntryCharge + entry.payload_bytes(); }
 

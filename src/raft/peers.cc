@@ -19,6 +19,7 @@ Peer& Peers::Add(const Server& server, std::vector<Peer>& previous, const Progre
   Peer& peer = peers_.emplace_back();
   peer.id = server.id;
   peer.self = server.id == self_;
+  peer.lost = Lost(server.id);
   peer.progress = fresh;
   for (Peer& old : previous) {
     if (old.id != server.id) continue;
@@ -51,14 +52,44 @@ void Peers::ClearBallots() {
   for (Peer& peer : peers_) peer.ballot = Ballot::kNone;
 }
 
-VoteResult Peers::Votes() const {
-  absl::InlinedVector<Ballot, 8> incoming;
-  absl::InlinedVector<Ballot, 8> outgoing;
+void Peers::AttestLost(const MemberId& id) {
+  if (id == self_ || Lost(id)) return;
+  lost_.push_back(id);
+  if (Peer* peer = Find(id)) peer->lost = true;
+}
+
+bool Peers::Lost(const MemberId& id) const {
+  return std::find(lost_.begin(), lost_.end(), id) != lost_.end();
+}
+
+bool Peers::ShortHanded() const {
+  const auto half = [this](bool Peer::*in_half) {
+    std::size_t all = 0;
+    std::size_t left = 0;
+    for (const Peer& peer : peers_) {
+      if (!(peer.*in_half)) continue;
+      ++all;
+      if (!peer.lost) ++left;
+    }
+    return all > 0 && left < QuorumSize(all);
+  };
+  return half(&Peer::incoming) || half(&Peer::outgoing);
+}
+
+VoteResult Peers::HalfVotes(bool Peer::*half) const {
+  absl::InlinedVector<Ballot, 8> all;
+  absl::InlinedVector<Ballot, 8> left;
   for (const Peer& peer : peers_) {
-    if (peer.incoming) incoming.push_back(peer.ballot);
-    if (peer.outgoing) outgoing.push_back(peer.ballot);
+    if (!(peer.*half)) continue;
+    all.push_back(peer.ballot);
+    if (!peer.lost) left.push_back(peer.ballot);
   }
-  return CountJointVotes(incoming, outgoing);
+  return CountVotes(all, left);
+}
+
+VoteResult Peers::Votes() const {
+  const VoteResult incoming = HalfVotes(&Peer::incoming);
+  return configuration_->joint() ? Both(incoming, HalfVotes(&Peer::outgoing)) : incoming;
 }
 
 }  // namespace tenure::raft

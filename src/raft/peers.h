@@ -2,11 +2,13 @@
 #ifndef TENURE_RAFT_PEERS_H_
 #define TENURE_RAFT_PEERS_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/types/span.h"
 #include "raft/progress.h"
 #include "raft/quorum.h"
 #include "tenure/raft_types.h"
@@ -19,6 +21,7 @@ struct Peer {
   bool self = false;
   bool incoming = false;  // a voter of the configuration, or of its newer half
   bool outgoing = false;  // a voter of its older half, if it is joint
+  bool lost = false;      // attested by a younger incarnation
   Ballot ballot = Ballot::kNone;
   Progress progress;  // of a leader's peers alone
 
@@ -43,6 +46,13 @@ class Peers {
   bool SelfVotes() const;
   bool SelfAlone() const;
 
+  // An incarnation is lost for ever. It stays a voter, as its last vote or acknowledgement may have
+  // gone to anybody; but where too few others are left for a majority, see RestIsQuorum.
+  void AttestLost(const MemberId& id);
+  bool Lost(const MemberId& id) const;
+  // Whether a half has fewer voters left than its ordinary quorum.
+  bool ShortHanded() const;
+
   std::vector<Peer>::iterator begin() { return peers_.begin(); }
   std::vector<Peer>::iterator end() { return peers_.end(); }
   std::vector<Peer>::const_iterator begin() const { return peers_.begin(); }
@@ -54,24 +64,32 @@ class Peers {
   // The greatest value that a quorum of the voters has reached, by what `value` says of each.
   template <typename F>
   auto QuorumOf(F value) const {
-    using T = decltype(value(peers_.front()));
-    absl::InlinedVector<T, 8> incoming;
-    absl::InlinedVector<T, 8> outgoing;
-    for (const Peer& peer : peers_) {
-      if (!peer.voter()) continue;
-      const T v = value(peer);
-      if (peer.incoming) incoming.push_back(v);
-      if (peer.outgoing) outgoing.push_back(v);
-    }
-    return JointQuorumValue(absl::MakeSpan(incoming), absl::MakeSpan(outgoing));
+    const auto reached = HalfOf(&Peer::incoming, value);
+    if (!configuration_->joint()) return reached;
+    return std::min(reached, HalfOf(&Peer::outgoing, value));
   }
 
  private:
+  template <typename F>
+  auto HalfOf(bool Peer::*half, F& value) const {
+    using T = decltype(value(peers_.front()));
+    absl::InlinedVector<T, 8> all;
+    absl::InlinedVector<T, 8> left;
+    for (const Peer& peer : peers_) {
+      if (!(peer.*half)) continue;
+      const T v = value(peer);
+      all.push_back(v);
+      if (!peer.lost) left.push_back(v);
+    }
+    return HalfValue(absl::MakeSpan(all), absl::MakeSpan(left));
+  }
+  VoteResult HalfVotes(bool Peer::*half) const;
   Peer& Add(const Server& server, std::vector<Peer>& previous, const Progress& fresh);
 
   MemberId self_;
   std::shared_ptr<const Configuration> configuration_;
   std::vector<Peer> peers_;
+  std::vector<MemberId> lost_;  // of this name and that, few
 };
 
 }  // namespace tenure::raft

@@ -35,6 +35,16 @@ void Progress::BecomeReplicate() {
   bytes_under_way_ = 0;
 }
 
+void Progress::BecomeSnapshot(Index index) {
+  state_ = State::kSnapshot;
+  snapshot_ = index;
+  snapshot_offset_ = 0;
+  chunk_round_ = 0;
+  chunk_sent_ = false;
+  under_way_.clear();
+  bytes_under_way_ = 0;
+}
+
 void Progress::BecomeProbe(Index next) {
   if (state_ == State::kReplicate) window_ = 1;
   state_ = State::kProbe;

@@ -26,18 +26,29 @@ T QuorumValue(absl::Span<T> values) {
   return *nth;
 }
 
-// The same for a configuration of two halves, of which `outgoing` is empty unless it is joint.
+// Of `n` voters all but `left` are attested lost. Too few for an ordinary quorum may be left; where
+// they meet every ordinary one all the same, they are a quorum if they all agree (BOOTSTRAP rule
+// 9). In practice: one of two, two of four, three of six.
+constexpr bool RestIsQuorum(std::size_t n, std::size_t left) {
+  return left > 0 && left < QuorumSize(n) && left >= n - QuorumSize(n) + 1;
+}
+
+// What a half of a configuration reached: `all` by any quorum, or `left`, the part of it that is
+// not attested lost, by its weakest.
 template <typename T>
-T JointQuorumValue(absl::Span<T> incoming, absl::Span<T> outgoing) {
-  const T reached = QuorumValue(incoming);
-  return outgoing.empty() ? reached : std::min(reached, QuorumValue(outgoing));
+T HalfValue(absl::Span<T> all, absl::Span<T> left) {
+  const T ordinary = QuorumValue(all);
+  if (!RestIsQuorum(all.size(), left.size())) return ordinary;
+  return std::max(ordinary, *std::min_element(left.begin(), left.end()));
 }
 
 enum class Ballot : std::uint8_t { kNone, kYes, kNo };
 enum class VoteResult : std::uint8_t { kPending, kWon, kLost };
 
-VoteResult CountVotes(absl::Span<const Ballot> ballots);
-VoteResult CountJointVotes(absl::Span<const Ballot> incoming, absl::Span<const Ballot> outgoing);
+// How a half's vote stands: all ballots, and those of them that are not of attested lost voters.
+VoteResult CountVotes(absl::Span<const Ballot> ballots, absl::Span<const Ballot> left);
+// Of two halves, both must be won.
+VoteResult Both(VoteResult a, VoteResult b);
 
 }  // namespace tenure::raft
 

@@ -2,6 +2,11 @@
 
 #include <cstdint>
 #include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
 
 namespace tenure::raft {
 
@@ -21,6 +26,33 @@ bool WellFormed(const AppendRequest& request) {
     stamp = entry.stamp_ns;
   }
   return true;
+}
+
+absl::Status CheckConfiguration(const Configuration& configuration) {
+  if (configuration.voters.empty()) {
+    return absl::InvalidArgumentError("a cluster needs a voter");
+  }
+  for (const std::vector<Server>* servers : {&configuration.voters, &configuration.learners}) {
+    std::set<std::string> names;
+    for (const Server& server : *servers) {
+      if (server.id.empty() || server.id.incarnation == 0 || server.address.empty()) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "'", server.id.name, "' cannot take part: its incarnation or address is unknown"));
+      }
+      if (!names.insert(server.id.name).second) {
+        return absl::InvalidArgumentError(absl::StrCat(server.id.name, " is named twice"));
+      }
+    }
+  }
+  for (const Server& learner : configuration.learners) {
+    for (const Server& voter : configuration.voters) {
+      if (learner.id == voter.id) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(learner.id.name, " cannot be voter and learner"));
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace tenure::raft

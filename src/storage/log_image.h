@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -29,9 +30,20 @@ class LogImage {
   absl::StatusOr<std::vector<raft::Entry>> Read(Index first, Index last,
                                                 std::size_t max_bytes) const;
 
+  // Storage::ReadSnapshot.
+  absl::StatusOr<raft::Payload> ReadSnapshot(Index index, std::uint64_t offset) const;
+
   Index last_index() const { return trimmed_through_ + entries_.size(); }
 
  private:
+  // Pieces of one snapshot, by offset.
+  struct Pieces {
+    Index index = 0;
+    std::uint64_t bytes = 0;
+    std::map<std::uint64_t, raft::Payload> pieces;
+  };
+  // The term of an entry that is held, or of the last that was trimmed; 0: neither.
+  Term TermAt(Index index) const;
   absl::Status Check(const raft::WriteBatch& batch) const;
   void Trim(Index through);
 
@@ -42,6 +54,9 @@ class LogImage {
   Term trimmed_term_ = 0;
   std::int64_t trimmed_stamp_ns_ = 0;
   std::shared_ptr<const raft::Configuration> trimmed_configuration_;
+  raft::SnapshotInfo snapshot_;
+  Pieces pieces_;  // of it
+  Pieces making_;
   std::deque<raft::Entry> entries_;  // the first has index trimmed_through_ + 1
 };
 

@@ -19,6 +19,9 @@ class MemoryStorage final : public Storage {
                                                 std::size_t max_bytes) override {
     return image_.Read(first, last, max_bytes);
   }
+  absl::StatusOr<raft::Payload> ReadSnapshot(Index index, std::uint64_t offset) override {
+    return image_.ReadSnapshot(index, offset);
+  }
   bool durable() const override { return false; }
 
  private:

@@ -31,6 +31,10 @@ class VirtualStorage final : public Storage {
     if (loop_.dead()) return absl::UnavailableError("the process was killed");
     return disk_->image().Read(first, last, max_bytes);
   }
+  absl::StatusOr<raft::Payload> ReadSnapshot(Index index, std::uint64_t offset) override {
+    if (loop_.dead()) return absl::UnavailableError("the process was killed");
+    return disk_->image().ReadSnapshot(index, offset);
+  }
   bool durable() const override { return disk_->options.durable; }
 
  private:

@@ -37,6 +37,9 @@ class NetworkImpl {
  public:
   NetworkImpl(EventQueue& events, Trace& trace, std::uint64_t seed)
       : events_(events), trace_(trace), random_(seed) {}
+  ~NetworkImpl();
+  NetworkImpl(const NetworkImpl&) = delete;
+  NetworkImpl& operator=(const NetworkImpl&) = delete;
   Address Intern(absl::string_view address);
 
   // ---- Links ----

@@ -30,6 +30,11 @@ struct Stream {
   std::size_t unread = 0;              // frames down
   bool accepted = false;
 
+  bool over() const { return client == nullptr && server == nullptr; }
+  void DropArrived() {
+    const std::deque<Frame> going_up = std::exchange(up.arrived, {});
+    const std::deque<Frame> going_down = std::exchange(down.arrived, {});
+  }
   Direction& direction(bool is_up) { return is_up ? up : down; }
 };
 
@@ -43,6 +48,7 @@ void NetworkImpl::Push(const std::shared_ptr<Stream>& stream, bool up, Frame fra
   way.last_arrival_ns = std::max(way.last_arrival_ns, events_.now_ns() + latency);
   events_.Add(way.last_arrival_ns, [this, stream, up, frame = std::move(frame)]() mutable {
     trace_.Mix(events_.now_ns(), stream->id, up);
+    if (stream->over()) return;
     stream->direction(up).arrived.push_back(std::move(frame));
     Pump(stream, up);
   });
@@ -218,9 +224,17 @@ void NetworkImpl::Unlisten(Endpoint& endpoint) {
   }
 }
 
-// Once both ends know, nobody looks for it any more.
+// Once both ends know, nobody looks for it any more. What a cut held up would keep it alive: it
+// refers to it.
 void NetworkImpl::Forget(const std::shared_ptr<Stream>& stream) {
-  if (stream->client == nullptr && stream->server == nullptr) streams_.erase(stream->id);
+  const std::shared_ptr<Stream> kept = stream;
+  if (!kept->over()) return;
+  streams_.erase(kept->id);
+  kept->DropArrived();
+}
+
+NetworkImpl::~NetworkImpl() {
+  for (const auto& [id, stream] : streams_) stream->DropArrived();
 }
 
 }  // namespace tenure::testing

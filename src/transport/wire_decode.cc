@@ -25,6 +25,13 @@ std::vector<raft::Server> FromSchema(
   return out;
 }
 
+std::shared_ptr<const raft::Configuration> FromSchema(const v1::Configuration& from) {
+  return std::make_shared<const raft::Configuration>(
+      raft::Configuration{.voters = FromSchema(from.voters()),
+                          .voters_outgoing = FromSchema(from.voters_outgoing()),
+                          .learners = FromSchema(from.learners())});
+}
+
 // `known` becomes false if the entry is of a kind that this version does not know.
 bool ParseEntry(absl::string_view bytes, raft::Entry* entry, bool* known) {
   Reader reader(bytes);
@@ -45,10 +52,7 @@ bool ParseEntry(absl::string_view bytes, raft::Entry* entry, bool* known) {
       if (reader.bytes().size() > kMaxConfigurationBytes || !ParseMessage(reader.bytes(), &from)) {
         return false;
       }
-      entry->configuration = std::make_shared<const raft::Configuration>(
-          raft::Configuration{.voters = FromSchema(from.voters()),
-                              .voters_outgoing = FromSchema(from.voters_outgoing()),
-                              .learners = FromSchema(from.learners())});
+      entry->configuration = FromSchema(from);
     }
   }
   // Nothing may be decided by a configuration that is not there.
@@ -106,6 +110,9 @@ Parsed ParseAppend(absl::string_view bytes, PeerBody* body) {
           break;
         case 7:
           request.trim_through = reader.number();
+          break;
+        case 8:
+          request.transfer = reader.number();
           break;
         default:
           break;
@@ -165,7 +172,7 @@ Parsed ParseHandshake(std::uint32_t kind, absl::string_view bytes, PeerBody* bod
     case field::kHandshakeHello:
       return Convert<v1::Hello>(bytes, body, [](const v1::Hello& from) {
         return Handshake(Hello{from.in(), from.asserts_new(), from.answer_wanted(),
-                               from.accepted_number(), from.config_digest()});
+                               from.accepted_number(), from.config_digest(), from.has_log()});
       });
     case field::kBootstrapPropose:
       return ParsePropose(bytes, body);
@@ -189,7 +196,7 @@ Parsed ParseHandshake(std::uint32_t kind, absl::string_view bytes, PeerBody* bod
       });
     case field::kNotAMember:
       return Convert<v1::NotAMember>(bytes, body, [](const v1::NotAMember& from) {
-        return Handshake(NotAMember{from.reason()});
+        return Handshake(NotAMember{from.reason(), from.removed()});
       });
     default:
       return Parsed::kUnknown;
@@ -200,8 +207,8 @@ Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, PeerBody* body) {
   switch (kind) {
     case field::kVoteRequest:
       return Convert<v1::VoteRequest>(bytes, body, [](const v1::VoteRequest& from) {
-        return raft::Message(
-            raft::VoteRequest{from.term(), from.pre_vote(), from.last_index(), from.last_term()});
+        return raft::Message(raft::VoteRequest{from.term(), from.pre_vote(), from.last_index(),
+                                               from.last_term(), from.transfer()});
       });
     case field::kVoteResponse:
       return Convert<v1::VoteResponse>(bytes, body, [](const v1::VoteResponse& from) {
@@ -212,9 +219,35 @@ Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, PeerBody* body) {
       return ParseAppend(bytes, body);
     case field::kAppendResponse:
       return Convert<v1::AppendResponse>(bytes, body, [](const v1::AppendResponse& from) {
-        return raft::Message(raft::AppendResponse{from.term(), from.accepted(), from.match_index(),
-                                                  from.hint_term(), from.rejected_prev(),
-                                                  from.applied(), from.round()});
+        return raft::Message(raft::AppendResponse{
+            from.term(), from.accepted(), from.match_index(), from.hint_term(),
+            from.rejected_prev(), from.applied(), from.round(), from.transfer(), from.priority()});
+      });
+    case field::kTimeoutNow:
+      return Convert<v1::TimeoutNow>(bytes, body, [](const v1::TimeoutNow& from) {
+        return raft::Message(raft::TimeoutNow{from.term(), from.transfer()});
+      });
+    case field::kSnapshotRequest:
+      return Convert<v1::SnapshotRequest>(bytes, body, [](const v1::SnapshotRequest& from) {
+        raft::SnapshotRequest request;
+        request.term = from.term();
+        request.snapshot.index = from.snapshot().index();
+        request.snapshot.term = from.snapshot().term();
+        request.snapshot.stamp_ns = from.snapshot().stamp_ns();
+        if (from.snapshot().has_configuration() &&
+            from.snapshot().configuration().ByteSizeLong() <= kMaxConfigurationBytes) {
+          request.snapshot.configuration = FromSchema(from.snapshot().configuration());
+        }
+        request.snapshot.bytes = from.snapshot().bytes();
+        request.offset = from.offset();
+        request.round = from.round();
+        request.data = std::make_shared<const std::string>(from.data());
+        return raft::Message(std::move(request));
+      });
+    case field::kSnapshotResponse:
+      return Convert<v1::SnapshotResponse>(bytes, body, [](const v1::SnapshotResponse& from) {
+        return raft::Message(
+            raft::SnapshotResponse{from.term(), from.index(), from.offset(), from.round()});
       });
     case field::kForwardedRequests:
       return ParseForwarded(bytes, body, /*replies=*/false);

@@ -24,6 +24,12 @@ void ToSchema(const std::vector<raft::Server>& servers,
   }
 }
 
+void ToSchema(const raft::Configuration& from, v1::Configuration* to) {
+  ToSchema(from.voters, to->mutable_voters());
+  ToSchema(from.voters_outgoing, to->mutable_voters_outgoing());
+  ToSchema(from.learners, to->mutable_learners());
+}
+
 // An entry with what is known of its size, so that nested lengths are computed once.
 struct SizedEntry {
   explicit SizedEntry(const raft::Entry& from) : entry(&from) {
@@ -32,9 +38,7 @@ struct SizedEntry {
            UintSize(4, static_cast<std::uint64_t>(from.stamp_ns)) + BytesSize(5, payload());
     if (from.configuration != nullptr) {
       configuration = std::make_unique<v1::Configuration>();
-      ToSchema(from.configuration->voters, configuration->mutable_voters());
-      ToSchema(from.configuration->voters_outgoing, configuration->mutable_voters_outgoing());
-      ToSchema(from.configuration->learners, configuration->mutable_learners());
+      ToSchema(*from.configuration, configuration.get());
       size += WithHeadSize(6, configuration->ByteSizeLong());
     }
   }
@@ -93,6 +97,7 @@ class PreparedBody {
       to.set_pre_vote(from.pre_vote);
       to.set_last_index(from.last_index);
       to.set_last_term(from.last_term);
+      to.set_transfer(from.transfer);
     });
   }
   void Prepare(const raft::VoteResponse& from) {
@@ -112,6 +117,38 @@ class PreparedBody {
       to.set_rejected_prev(from.rejected_prev);
       to.set_applied(from.applied);
       to.set_round(from.round);
+      to.set_transfer(from.transfer);
+      to.set_priority(from.priority);
+    });
+  }
+  void Prepare(const raft::TimeoutNow& from) {
+    Use<v1::TimeoutNow>(field::kTimeoutNow, [&](v1::TimeoutNow& to) {
+      to.set_term(from.term);
+      to.set_transfer(from.transfer);
+    });
+  }
+  void Prepare(const raft::SnapshotRequest& from) {
+    Use<v1::SnapshotRequest>(field::kSnapshotRequest, [&](v1::SnapshotRequest& to) {
+      to.set_term(from.term);
+      v1::SnapshotInfo* info = to.mutable_snapshot();
+      info->set_index(from.snapshot.index);
+      info->set_term(from.snapshot.term);
+      info->set_stamp_ns(from.snapshot.stamp_ns);
+      if (from.snapshot.configuration != nullptr) {
+        ToSchema(*from.snapshot.configuration, info->mutable_configuration());
+      }
+      info->set_bytes(from.snapshot.bytes);
+      to.set_offset(from.offset);
+      to.set_round(from.round);
+      if (from.data != nullptr) to.set_data(*from.data);
+    });
+  }
+  void Prepare(const raft::SnapshotResponse& from) {
+    Use<v1::SnapshotResponse>(field::kSnapshotResponse, [&](v1::SnapshotResponse& to) {
+      to.set_term(from.term);
+      to.set_index(from.index);
+      to.set_offset(from.offset);
+      to.set_round(from.round);
     });
   }
   void Prepare(const Hello& from) {
@@ -121,6 +158,7 @@ class PreparedBody {
       to.set_answer_wanted(from.answer_wanted);
       to.set_accepted_number(from.accepted_number);
       to.set_config_digest(from.config_digest);
+      to.set_has_log(from.has_log);
     });
   }
   void Prepare(const BootstrapAccept& from) {
@@ -160,8 +198,10 @@ class PreparedBody {
     });
   }
   void Prepare(const NotAMember& from) {
-    Use<v1::NotAMember>(field::kNotAMember,
-                        [&](v1::NotAMember& to) { to.set_reason(from.reason); });
+    Use<v1::NotAMember>(field::kNotAMember, [&](v1::NotAMember& to) {
+      to.set_reason(from.reason);
+      to.set_removed(from.removed);
+    });
   }
   void Prepare(const ForwardClosed& from) {
     Use<v1::ForwardClosed>(field::kForwardClosed,
@@ -176,7 +216,8 @@ class PreparedBody {
       size_ += WithHeadSize(4, entries_.emplace_back(entry).size);
     }
     size_ += UintSize(1, from.term) + UintSize(2, from.prev_index) + UintSize(3, from.prev_term) +
-             UintSize(5, from.commit) + UintSize(6, from.round) + UintSize(7, from.trim_through);
+             UintSize(5, from.commit) + UintSize(6, from.round) + UintSize(7, from.trim_through) +
+             UintSize(8, from.transfer);
   }
   void PutAppend(std::string* out) const {
     PutUint(1, append_->term, out);
@@ -186,6 +227,7 @@ class PreparedBody {
     PutUint(5, append_->commit, out);
     PutUint(6, append_->round, out);
     PutUint(7, append_->trim_through, out);
+    PutUint(8, append_->transfer, out);
   }
 
   // Forwarded elements are the client's own, in the same fields: appended to a string of their own,

@@ -154,6 +154,24 @@ TEST_F(ReplicatedTest, KeepsLookingWhileNobodyLeads) {
   EXPECT_TRUE(outcome->ok());
 }
 
+// Whoever gives up is told what the last member said, and once who it was.
+TEST_F(ReplicatedTest, TellsWhyNobodyLeads) {
+  std::optional<absl::StatusOr<Reply>> outcome;
+  Call(GetLock{.name = "x"}, &outcome, {.timeout = absl::Milliseconds(100)});
+  FakeLink* const link = AwaitConnected("a:1");
+  Refuse(link, link->sent[0], Refusal::kNotLeader);
+  ASSERT_TRUE(world_.RunUntil([&] { return outcome.has_value(); }, absl::Seconds(1)));
+  EXPECT_EQ(outcome->status().message(),
+            "no leader answered in time, nothing happened: a:1: because");
+
+  std::optional<absl::StatusOr<Reply>> later;
+  Call(GetLock{.name = "x"}, &later, {.timeout = absl::Milliseconds(100)});
+  LinkSink* const sink = AwaitConnected("b:1")->sink;
+  OnLoop([sink] { sink->OnClosed(absl::UnavailableError("b:1: gone")); });
+  ASSERT_TRUE(world_.RunUntil([&] { return later.has_value(); }, absl::Seconds(1)));
+  EXPECT_EQ(later->status().message(), "no leader answered in time, nothing happened: b:1: gone");
+}
+
 TEST_F(ReplicatedTest, SendsAgainWhatMayBeSentAgainAfterALostConnection) {
   std::optional<absl::StatusOr<Reply>> acquire, renew;
   Call(AcquireLock{.name = "x"}, &acquire);
@@ -208,6 +226,22 @@ TEST_F(ReplicatedTest, GivesUpASilentLeader) {
   AwaitConnected("a:1");  // and then not a word: it is paused
   FakeLink* const next = AwaitConnected("b:1");
   ASSERT_EQ(next->sent.size(), 1u);
+  Answer(next, next->sent[0], 5);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_TRUE(outcome->ok());
+}
+
+// A hint has led to `b`, which comes next in the list too. To try it again would take as long
+// again, and cost a holder its lease.
+TEST_F(ReplicatedTest, DoesNotReturnToASilentLeaderBeforeTheOthers) {
+  std::optional<absl::StatusOr<Reply>> outcome;
+  Call(AcquireLock{.name = "x"}, &outcome, {.timeout = absl::Seconds(10)});
+  AwaitConnected("a:1", "b:1");
+  AwaitConnected("b:1");  // and then not a word: it is paused
+  ASSERT_TRUE(world_.RunUntil([&] { return !links_.empty() && links_.back()->address != "b:1"; },
+                              absl::Seconds(5)));
+  EXPECT_EQ(links_.back()->address, "c:1");
+  FakeLink* const next = AwaitConnected("c:1");
   Answer(next, next->sent[0], 5);
   ASSERT_TRUE(outcome.has_value());
   EXPECT_TRUE(outcome->ok());

@@ -89,7 +89,7 @@ TEST(Flags, InspectKnowsWhatIsThereNow) {
 }
 
 TEST(Flags, WhatCannotWorkIsOneLineThatSaysWhatToDo) {
-  EXPECT_THAT(Complaint({}), HasSubstr("serve, lock, status or inspect"));
+  EXPECT_THAT(Complaint({}), HasSubstr("serve, lock, status, inspect or member"));
   EXPECT_THAT(Complaint({"frobnicate"}), HasSubstr("frobnicate"));
   EXPECT_THAT(Complaint({"serve", "--colour=red"}), HasSubstr("--colour"));
   EXPECT_THAT(Complaint({"serve", "--cluster=n1=a:1"}), HasSubstr("--id"));
@@ -115,6 +115,28 @@ TEST(Flags, HelpIsNoError) {
     EXPECT_THAT(ending.text, HasSubstr("--help"));
   }
   EXPECT_THAT(std::get<Ending>(Parse({"lock", "--help"})).text, HasSubstr("TENURE_FENCING_TOKEN"));
+}
+
+TEST(Flags, MemberTakesAVerbAndAName) {
+  EXPECT_EQ(std::get<MemberFlags>(Parse({"member", "list"})).what, MemberFlags::What::kList);
+  const auto add = std::get<MemberFlags>(Parse({"member", "add", "n4=10.0.0.4:7400"}));
+  EXPECT_EQ(add.what, MemberFlags::What::kAdd);
+  EXPECT_EQ(add.name, "n4");
+  EXPECT_EQ(add.address, "10.0.0.4:7400");
+  EXPECT_EQ(add.timeout, absl::Seconds(30));
+  const auto remove = std::get<MemberFlags>(Parse({"member", "remove", "n2", "--timeout=5s"}));
+  EXPECT_EQ(remove.what, MemberFlags::What::kRemove);
+  EXPECT_EQ(remove.name, "n2");
+  EXPECT_EQ(remove.timeout, absl::Seconds(5));
+  EXPECT_EQ(std::get<MemberFlags>(Parse({"member", "promote", "n4"})).what,
+            MemberFlags::What::kPromote);
+  const auto transfer = std::get<MemberFlags>(Parse({"member", "transfer"}));
+  EXPECT_EQ(transfer.what, MemberFlags::What::kTransfer);
+  EXPECT_EQ(transfer.name, "");
+  EXPECT_EQ(std::get<MemberFlags>(Parse({"member", "transfer", "n3"})).name, "n3");
+  EXPECT_THAT(Complaint({"member"}), HasSubstr("list, add, remove, promote or transfer"));
+  EXPECT_THAT(Complaint({"member", "add", "n4"}), HasSubstr("is not ID=HOST:PORT"));
+  EXPECT_THAT(Complaint({"member", "remove"}), HasSubstr("ID"));
 }
 
 }  // namespace

@@ -25,10 +25,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tenure/loop.h"
+#include "tests/process/watch.h"
 
 namespace tenure::cli {
 namespace {
 
+using process::Alive;
+using process::Eventually;
 using ::testing::HasSubstr;
 
 constexpr absl::Duration kTtl = absl::Seconds(2);
@@ -85,28 +88,10 @@ class RunnerTest : public ::testing::Test {
     return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
   }
 
-  // Polls, since what it waits for happens in processes that tell nobody.
-  bool Eventually(const std::function<bool()>& condition,
-                  absl::Duration limit = absl::Seconds(20)) {
-    const Instant until = ReadMonotonicClocks() + limit;
-    while (!condition()) {
-      if (ReadMonotonicClocks().Reached(until)) return false;
-      poll(nullptr, 0, 5);
-    }
-    return true;
-  }
   pid_t Pid(const std::string& name) {
     EXPECT_TRUE(Eventually([&] { return Text(name).ends_with('\n'); })) << name;
     return std::stoi(Text(name));
   }
-  static bool Alive(pid_t pid) {
-    std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
-    std::string line;
-    if (!std::getline(stat, line)) return false;
-    const size_t name_end = line.rfind(')');
-    return line[name_end + 2] != 'Z' && line[name_end + 2] != 'X';
-  }
-
   std::string directory_;
 };
 

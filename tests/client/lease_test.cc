@@ -178,6 +178,36 @@ TEST_F(ClientTest, AnOpeningThatTookLongBeginsWithARenewal) {
   EXPECT_TRUE((*opened)->Valid());
 }
 
+// Found by tenure_sim: its timer fired again and again at a deadline that ended nothing.
+TEST_F(ClientTest, AnOpeningWhoseLeaseIsOverWaitsForItsRenewalInPeace) {
+  Only<OpenSession>(Fate::kHoldReply);
+  Caught<absl::StatusOr<Session>> opened;
+  client_.OpenSession({.ttl = absl::Seconds(10), .open_timeout = absl::Minutes(2)},
+                      opened.Callback());
+  world_.RunFor(absl::Seconds(8));
+  Only<RenewSession>(Fate::kHold);
+  net_->hold_events = true;
+  net_->Release();  // opened; little is left, so a renewal follows, which nobody answers
+  const std::uint64_t before = world_.events();
+  world_.RunUntil([&] { return world_.events() > before + 10'000; }, absl::Seconds(30));
+  EXPECT_LT(world_.events() - before, 2000u) << "it spins";
+  EXPECT_FALSE(opened.here());
+}
+
+// Found by tenure_sim: whoever opened it was never answered.
+TEST_F(ClientTest, AnOpeningThatIsToldOfItsSessionsEndIsAnswered) {
+  Only<OpenSession>(Fate::kHoldReply);
+  Caught<absl::StatusOr<Session>> opened;
+  client_.OpenSession({.ttl = absl::Seconds(2), .open_timeout = absl::Minutes(2)},
+                      opened.Callback());
+  world_.RunFor(absl::Seconds(5));  // it expires before its opener knows of it
+  Only<RenewSession>(Fate::kHold);
+  net_->Release();
+  world_.RunFor(absl::Seconds(5));
+  ASSERT_TRUE(opened.here());
+  EXPECT_EQ(opened->status().code(), absl::StatusCode::kUnavailable);
+}
+
 TEST_F(ClientTest, OpeningEndsAtItsTimeout) {
   CutOff();
   Caught<absl::StatusOr<Session>> opened;

@@ -33,6 +33,7 @@ std::vector<Command> AllCommands() {
       ListLocks{"b", 5},
       ListSessions{9, 6},
       GetStatus{},
+      ChangeMembers{MemberAction::kTransfer, "n4", "h:4"},
   };
   for (const Operation& operation : operations) {
     Command command;

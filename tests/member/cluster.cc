@@ -53,6 +53,15 @@ Cluster::Cluster(testing::World& world, ClusterOptions options)
   }
 }
 
+int Cluster::AddMachine() {
+  const int i = size();
+  testing::NodeOptions node;
+  node.disk.durable = options_.durable;
+  node.disk.latency_max = options_.disk_latency_max;
+  members_.emplace_back().machine = &world_.AddNode(name(i), node);
+  return i;
+}
+
 Cluster::~Cluster() {
   for (Process& process : members_) {
     process.node.reset();
@@ -92,6 +101,7 @@ void Cluster::Start(int i, bool must_succeed) {
   if (options_.change) options_.change(options);
   NodeEnvironment environment;
   environment.wall_clock = [this] { return options_.wall_clock; };
+  environment.observer = options_.observer;
   absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(
       std::move(options), process.transport.get(), process.storage.get(), std::move(environment));
   EXPECT_TRUE(node.ok() || !must_succeed) << node.status();
@@ -231,6 +241,11 @@ std::uint64_t Caller::Read(Operation operation) {
   Command command;
   command.operation = std::move(operation);
   return Send({.kind = RequestKind::kRead, .command = machine::EncodeCommand(command)});
+}
+
+std::uint64_t Caller::Change(MemberAction action, absl::string_view name,
+                             absl::string_view address) {
+  return Read(ChangeMembers{action, std::string(name), std::string(address)});
 }
 
 std::uint64_t Caller::Listen(SessionId session, Revision after) {

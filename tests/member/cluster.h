@@ -3,6 +3,7 @@
 #define TENURE_TESTS_MEMBER_CLUSTER_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -27,6 +28,7 @@ struct ClusterOptions {
   // Sees what member `i` sends to another, in the turn that sends it.
   std::function<void(int i, const Envelope&)> on_send;
   absl::Time wall_clock = absl::FromUnixSeconds(1'790'000'000);
+  NodeObserver* observer = nullptr;  // of every member
 };
 
 class Cluster {
@@ -44,6 +46,8 @@ class Cluster {
   Node& node(int i) { return *members_[i].node; }
   testing::VirtualNode& machine(int i) { return *members_[i].machine; }
   testing::World& world() { return world_; }
+  // One more machine, whose member is started with a list that has it. The others keep theirs.
+  int AddMachine();
   int size() const { return static_cast<int>(members_.size()); }
   std::string name(int i) const;
   std::string address(int i) const;
@@ -78,7 +82,7 @@ class Cluster {
   };
   testing::World& world_;
   ClusterOptions options_;
-  std::vector<Process> members_;
+  std::deque<Process> members_;  // their logs are referred to
   struct Seen {
     std::uint64_t hash;
     int by;
@@ -102,6 +106,7 @@ class Caller : public PortSink, public testing::ClientStreamSink {
   std::uint64_t Read(Operation operation);
   std::uint64_t Listen(SessionId session, Revision after = 0);
   void SendMany(std::vector<ClientRequest> requests);
+  std::uint64_t Change(MemberAction action, absl::string_view name, absl::string_view address = "");
   std::uint64_t NextId() { return ++last_id_; }
 
   // Runs the world until it is answered. A ClientReply with id 0 if it was not within `limit`.

@@ -7,6 +7,8 @@
 
 #include "absl/strings/match.h"
 #include "machine/codec.h"
+#include "machine/machine.h"
+#include "raft/core.h"
 #include "tests/member/cluster.h"
 
 namespace tenure::member {
@@ -245,6 +247,7 @@ TEST(Node, L1AnOutageOfTheWholeClusterEndsNobody) {
   for (int i = 0; i < 3; ++i) cluster.machine(i).Pause();
   world.RunFor(absl::Hours(1));
   for (int i = 0; i < 3; ++i) cluster.machine(i).Resume();
+  world.RunFor(absl::Milliseconds(1));  // in which they find out
   ASSERT_TRUE(cluster.AwaitConverged());
   auto now = Caller::Port(cluster, cluster.Leader());
   EXPECT_EQ(now->AwaitReply(now->Write(session.Renew(1))).code, ReplyCode::kOk);
@@ -358,34 +361,49 @@ TEST(Node, T1AnIdleHourDoesNotArriveWithTheNextLeader) {
 
 // PITFALLS T2: the leader reads its clock, is paused, then drains its inbox: renewals stamped too
 // early.
+// Pauses a leader in the midst of a turn: after it took what its peers said, before its commands.
+struct PauseWithinTurn final : NodeObserver {
+  void OnStep(const ClusterId&, const raft::Core& core, const raft::Output& output) override {
+    if (machine == nullptr || core.role() != raft::Role::kLeader) return;
+    if (output.proposed.has_value()) {
+      stamp_ns = core.last_stamp_ns();
+      machine = nullptr;
+    } else if (!std::exchange(paused, true)) {
+      for (const testing::Clock clock : {testing::Clock::kBoottime, testing::Clock::kMonotonicRaw})
+        machine->JumpClock(clock, absl::Milliseconds(100));
+    }
+  }
+  void OnApplied(const ClusterId&, const raft::Entry&, absl::Span<const Command>,
+                 const machine::Applied&, const machine::Machine&) override {}
+
+  testing::VirtualNode* machine = nullptr;
+  bool paused = false;
+  std::int64_t stamp_ns = 0;  // of the next entry
+};
+
 TEST(Node, T2TheStampIsReadAfterTheLastCommandWasTaken) {
   World world(13);
-  Cluster cluster(world);
-  int pause = -1;  // whose turn is to be interrupted
-  cluster.options().on_send = [&](int i, const Envelope& envelope) {
-    if (i != pause || !std::holds_alternative<raft::Message>(envelope.body)) return;
-    pause = -1;
-    // In the middle of a turn: heartbeats leave, and the inbox is drained afterwards.
-    cluster.machine(i).JumpClock(testing::Clock::kBoottime, absl::Milliseconds(150));
-    cluster.machine(i).JumpClock(testing::Clock::kMonotonicRaw, absl::Milliseconds(150));
-  };
+  PauseWithinTurn pause;
+  Cluster cluster(world, {.observer = &pause});
   cluster.StartAll();
   ASSERT_TRUE(cluster.AwaitConverged());
   const int leader = cluster.Leader();
   auto port = Caller::Port(cluster, leader);
   const Session session = OpenSessionOn(*port, absl::Seconds(2), 1);
+  const std::int64_t earlier = cluster.Status(leader).cluster_time_ns;
+  ASSERT_TRUE(world.RunUntil([&] { return cluster.Status(leader).cluster_time_ns != earlier; },
+                             absl::Seconds(1)));
   const std::int64_t before = cluster.Status(leader).cluster_time_ns;
-  // Heartbeat and renewal are due in one turn.
+  // A heartbeat that is due and a renewal, for one turn.
   cluster.machine(leader).Pause();
   const std::uint64_t renewal = port->Write(session.Renew(1));
-  world.RunFor(absl::Milliseconds(120));
-  pause = leader;
+  world.RunFor(absl::Milliseconds(110));
+  pause.machine = &cluster.machine(leader);
   cluster.machine(leader).Resume();
   EXPECT_EQ(port->AwaitReply(renewal).code, ReplyCode::kOk);
-  ASSERT_EQ(pause, -1) << "it was not interrupted";
-  // The renewal is stamped with all the time that has passed.
-  EXPECT_GE(cluster.Status(leader).cluster_time_ns - before,
-            absl::ToInt64Nanoseconds(absl::Milliseconds(270)));
+  ASSERT_TRUE(pause.paused);
+  // Without the pause within the turn it would be 110 ms.
+  EXPECT_GE(pause.stamp_ns - before, absl::ToInt64Nanoseconds(absl::Milliseconds(200)));
 }
 
 TEST(Node, T3AnswersToRenewalsEchoTheirAttempt) {
@@ -466,37 +484,6 @@ TEST(Node, T10ANewClusterHoldsItsGrantsBack) {
   ASSERT_FALSE(port->events.empty());
   EXPECT_NE(std::get_if<LockGrantedEvent>(&port->events[0].body), nullptr);
   EXPECT_GE(world.now() - begin, absl::Seconds(4));
-}
-
-// PITFALLS T11 and C10: a member that restarted without its memory is another, and is not counted.
-TEST(Node, C10T11ARestartedMemberWithoutItsMemoryIsNotCountedAndToldWhy) {
-  World world(18);
-  Cluster cluster(world);
-  cluster.StartAll();
-  ASSERT_TRUE(cluster.AwaitConverged());
-  const int leader = cluster.Leader();
-  const int lost = Other(cluster, leader);
-  const int third = Other(cluster, lost);
-  cluster.Restart(lost);
-  world.RunFor(absl::Seconds(5));
-  EXPECT_EQ(cluster.Leader(), leader);
-  const ClusterStatus own = cluster.Status(lost);
-  EXPECT_TRUE(own.cluster.empty());
-  EXPECT_TRUE(absl::StrContains(own.message, "restarted without its memory")) << own.message;
-  EXPECT_TRUE(cluster.Logged(lost, "restarted without its memory"));
-  const ClusterStatus status = cluster.Status(leader);
-  EXPECT_EQ(status.members[static_cast<std::size_t>(lost)].role, "lost");
-  EXPECT_FALSE(status.members[static_cast<std::size_t>(lost)].reachable);
-  EXPECT_TRUE(absl::StrContains(status.message, "restarted without its memory")) << status.message;
-  EXPECT_FALSE(status.may_stop_one);
-  // Two of three go on; without the third, the restarted one's word must not make up a majority.
-  auto port = Caller::Port(cluster, leader);
-  const Session session = OpenSessionOn(*port, absl::Seconds(30), 1);
-  cluster.Kill(third);
-  const ClientReply reply = port->Await(port->Write(session.Renew(1)), absl::Seconds(10));
-  EXPECT_EQ(reply.refusal, Refusal::kUncertain);
-  world.RunFor(absl::Seconds(10));
-  EXPECT_EQ(cluster.Leader(), -1);
 }
 
 // PITFALLS T12: a restarted member forgot that it had promised the leader not to vote.
@@ -633,7 +620,7 @@ TEST(Node, PastTheLimitOnlyWhatKeepsOrFreesIsTaken) {
 }
 
 TEST(Node, AFullLogRefusesWhatIsNew) {
-  World world(25);
+  World world(40);
   Cluster cluster(world);
   cluster.options().change = [](MemberOptions& options) { options.log_bytes_max = 100'000; };
   cluster.StartAll();
@@ -641,15 +628,88 @@ TEST(Node, AFullLogRefusesWhatIsNew) {
   const int leader = cluster.Leader();
   auto port = Caller::Port(cluster, leader);
   Session session = OpenSessionOn(*port, absl::Seconds(30), 1);
-  cluster.Kill(Other(cluster, leader));  // nothing can be dropped from the log any more
-  ClientReply last;
-  for (int i = 0; i < 500 && last.refusal == Refusal::kNone; ++i) {
-    last = port->Await(port->Write(session.Acquire(std::string(400, 'x'), absl::ZeroDuration())));
+  cluster.Isolate(leader, true);  // nothing is committed, so no snapshot stands for anything
+  std::vector<std::uint64_t> sent;
+  for (int i = 0; i < 400; ++i) {
+    sent.push_back(port->Write(session.Acquire(std::string(400, 'x'), absl::ZeroDuration())));
+    if (i % 20 == 0) world.RunFor(absl::Milliseconds(1));
   }
-  EXPECT_EQ(last.refusal, Refusal::kOverloaded);
-  EXPECT_EQ(port->AwaitReply(port->Write(session.Renew(1))).code, ReplyCode::kOk);
+  world.RunFor(absl::Milliseconds(20));
+  int refused = 0;
+  for (const std::uint64_t id : sent) {
+    if (!port->Has(id)) continue;
+    EXPECT_EQ(port->replies[id].refusal, Refusal::kOverloaded);
+    EXPECT_TRUE(absl::StrContains(port->replies[id].message, "the log is full"));
+    ++refused;
+  }
+  EXPECT_GT(refused, 100);
   EXPECT_TRUE(absl::StrContains(cluster.Status(leader).message, "log is nearly full"));
-  EXPECT_LT(cluster.Status(leader).log_bytes, 110'000u);
+  EXPECT_LT(cluster.Status(leader).log_bytes, 120'000u);
+}
+
+// What the log holds is bounded by size, whoever is away: it takes a snapshot then.
+TEST(Node, C24AMemberThatIsAwayHoldsNoLogBackAndCatchesUp) {
+  World world(25);
+  Cluster cluster(world, {.size = 3, .durable = true});
+  cluster.options().change = [](MemberOptions& options) { options.log_bytes_max = 200'000; };
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.AwaitConverged());
+  const int leader = cluster.Leader();
+  const int away = Other(cluster, leader);
+  auto port = Caller::Port(cluster, leader);
+  Session session = OpenSessionOn(*port, absl::Seconds(30), 1);
+  cluster.Kill(away);
+  world.RunFor(absl::Seconds(1));  // until then it may only be slow, and the log is kept for it
+  for (int i = 0; i < 1000; ++i) {
+    const std::string name = absl::StrCat(std::string(400, 'x'), i % 100);
+    const Reply reply = port->AwaitReply(port->Write(session.Acquire(name, absl::ZeroDuration())));
+    ASSERT_EQ(reply.code, ReplyCode::kOk);
+    EXPECT_LT(cluster.Status(leader).log_bytes, 200'000u);
+    if (i % 50 == 49) port->AwaitReply(port->Write(session.Renew(static_cast<std::uint64_t>(i))));
+  }
+  cluster.Start(away);
+  ASSERT_TRUE(cluster.AwaitConverged());
+  EXPECT_TRUE(cluster.Logged(away, "installed the leader's snapshot"));
+  world.RunFor(absl::Seconds(1));
+  cluster.CheckHashes();
+  // And it can lead with what it got.
+  cluster.Kill(leader);
+  ASSERT_TRUE(cluster.AwaitConverged());
+  auto again = Caller::Port(cluster, away);
+  const Reply held = again->AwaitReply(again->Read(GetLock{std::string(400, 'x') + "7"}));
+  EXPECT_EQ(As<LockDescription>(held)->holder.session, session.id);
+}
+
+// A snapshot's index and state are one: after a power loss of all members nothing is applied twice
+// or left out.
+TEST(Node, C25AllMembersGoOnFromTheirSnapshotsAfterAPowerLoss) {
+  World world(27);
+  Cluster cluster(world, {.size = 3, .durable = true, .disk_latency_max = absl::Milliseconds(2)});
+  cluster.options().change = [](MemberOptions& options) { options.snapshot_log_bytes = 50'000; };
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.AwaitConverged());
+  auto port = Caller::Port(cluster, cluster.Leader());
+  Session session = OpenSessionOn(*port, absl::Seconds(60), 1);
+  Revision token = 0;
+  for (int i = 0; i < 400; ++i) {
+    const Reply reply = port->AwaitReply(
+        port->Write(session.Acquire(absl::StrCat(i, std::string(400, 'x')), absl::ZeroDuration())));
+    ASSERT_NE(As<LockGranted>(reply), nullptr);
+    token = As<LockGranted>(reply)->token;
+  }
+  port.reset();
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 3; ++i) cluster.Kill(i);
+    cluster.StartAll();
+    ASSERT_TRUE(cluster.AwaitConverged());
+    for (int i = 0; i < 3; ++i) EXPECT_LT(cluster.Status(i).log_bytes, 150'000u);
+    cluster.CheckHashes();
+    auto reader = Caller::Port(cluster, cluster.Leader());
+    const Reply last =
+        reader->AwaitReply(reader->Read(GetLock{absl::StrCat(399, std::string(400, 'x'))}));
+    EXPECT_EQ(As<LockDescription>(last)->holder.token, token);
+    EXPECT_EQ(cluster.Status(cluster.Leader()).locks, 400u);
+  }
 }
 
 TEST(Node, WhatEveryMemberAppliedIsDropped) {

@@ -54,6 +54,17 @@ TEST(Genesis, TheFirstRevisionRisesWithTheWallClockAndStaysBelow2To53) {
   EXPECT_EQ(survivor->first_revision, (Revision{1} << 51) + (Revision{1} << 32));
 }
 
+// Found by tenure_sim: a cluster that was wiped and came back within a second gave its tokens
+// again.
+TEST(Genesis, L22TwoStartsWithinOneSecondDoNotShareTokens) {
+  const absl::Time wall = absl::FromUnixSeconds(1'790'000'000);
+  const auto first = MakeGenesis({}, wall);
+  const auto second = MakeGenesis({}, wall + absl::Milliseconds(100));
+  ASSERT_TRUE(first.ok() && second.ok());
+  // More than any cluster can have used up meanwhile.
+  EXPECT_GT(second->first_revision, first->first_revision + 400'000);
+}
+
 TEST(Genesis, AWallClockThatCannotBeIsRefused) {
   EXPECT_FALSE(MakeGenesis({}, absl::FromUnixSeconds(0)).ok());
   EXPECT_FALSE(MakeGenesis({}, absl::FromUnixSeconds(1'577'836'800)).ok());

@@ -3,8 +3,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
 
 namespace tenure::raft {
+namespace {
+
+constexpr std::size_t kChunk = 12;  // small, so that a snapshot takes several
+
+}  // namespace
 
 const Entry* DiskLog::Find(Index index) const {
   if (index <= trimmed_through || index > last_index()) return nullptr;
@@ -18,6 +30,28 @@ Term DiskLog::TermAt(Index index) const {
 }
 
 void DiskLog::Apply(const WriteBatch& batch) {
+  if (batch.chunk.has_value()) {
+    if (batch.chunk->offset == 0) {
+      making = batch.chunk->index;
+      making_bytes.clear();
+    }
+    EXPECT_EQ(batch.chunk->index, making);
+    EXPECT_EQ(batch.chunk->offset, making_bytes.size());
+    making_bytes += *batch.chunk->data;
+  }
+  if (batch.snapshot.has_value()) {
+    EXPECT_EQ(batch.snapshot->index, making);
+    EXPECT_EQ(batch.snapshot->bytes, making_bytes.size());
+    snapshot = *batch.snapshot;
+    snapshot_bytes = std::exchange(making_bytes, "");
+    if (TermAt(snapshot.index) != snapshot.term) {
+      entries.clear();
+      trimmed_through = snapshot.index;
+      trimmed_term = snapshot.term;
+      trimmed_stamp_ns = snapshot.stamp_ns;
+      trimmed_configuration = snapshot.configuration;
+    }
+  }
   if (batch.truncate_from != 0) {
     EXPECT_GT(batch.truncate_from, trimmed_through);
     while (last_index() >= batch.truncate_from) entries.pop_back();
@@ -65,7 +99,9 @@ void Cluster::Start(Node& node, Instant may_vote_from) {
   initial.trimmed_stamp_ns = node.disk.trimmed_stamp_ns;
   initial.trimmed_configuration = node.disk.trimmed_configuration;
   initial.entries.assign(node.disk.entries.begin(), node.disk.entries.end());
-  initial.applied = std::max(node.applied_at_start, node.disk.trimmed_through);
+  initial.applied =
+      std::max({node.applied_at_start, node.disk.trimmed_through, node.disk.snapshot.index});
+  initial.snapshot = node.disk.snapshot;
   initial.may_vote_from = may_vote_from;
   node.memory = node.disk;
   node.committed = node.applied = initial.applied;
@@ -77,6 +113,9 @@ void Cluster::Crash(Node& node) {
   node.core.reset();
   node.writes.clear();
   node.gated.clear();
+  node.incoming.clear();
+  node.disk.making = 0;
+  node.disk.making_bytes.clear();
   node.deadline = Instant::InfiniteFuture();
 }
 
@@ -85,9 +124,27 @@ Output Cluster::Step(Node& node, Event event) {
   node.deadline = out.deadline;
   if (out.write.has_value()) node.memory.Apply(*out.write);
   if (on_step) on_step(node, event, out);
+  if (out.install.has_value()) {
+    if (out.install->offset == 0) node.incoming.clear();
+    EXPECT_EQ(out.install->offset, node.incoming.size());
+    node.incoming += *out.install->data;
+    if (out.install->last) {
+      const Index index = out.install->snapshot.index;
+      EXPECT_EQ(node.incoming, states_[index]) << node.id().name << " installs another state";
+      node.committed = node.applied = index;
+    }
+  }
   for (const Entry& entry : out.committed) {
     EXPECT_EQ(entry.index, node.committed + 1) << node.id().name << ": commits are not contiguous";
     node.committed = entry.index;
+    std::string& state = states_[entry.index];
+    if (state.empty()) {
+      const std::string& before = states_[entry.index - 1];
+      const std::size_t payload =
+          entry.payload == nullptr ? 0 : std::hash<std::string>()(*entry.payload);
+      state = absl::StrCat("state ", entry.index, " ", entry.term, " ",
+                           std::hash<std::string>()(absl::StrCat(before, payload)));
+    }
   }
   if (out.write.has_value()) node.writes.push_back(*out.write);
   for (Outgoing& outgoing : out.messages) Release(node, outgoing);
@@ -118,6 +175,19 @@ void Cluster::ApplyAll(Node& node) {
   Step(node, Applied{node.applied});
 }
 
+void Cluster::TakeSnapshot(Node& node) {
+  ApplyAll(node);
+  const std::string state = states_[node.applied];
+  for (std::size_t at = 0; at < state.size(); at += kChunk) {
+    SnapshotPiece piece;
+    piece.through = node.applied;
+    piece.offset = at;
+    piece.data = std::make_shared<const std::string>(state.substr(at, kChunk));
+    piece.last = at + kChunk >= state.size();
+    Step(node, piece);
+  }
+}
+
 void Cluster::Deliver(Flight flight) {
   Node* node = Find(flight.to);
   if (node == nullptr || !node->core.has_value()) return;
@@ -126,6 +196,12 @@ void Cluster::Deliver(Flight flight) {
 
 void Cluster::Release(Node& node, Outgoing outgoing) {
   Flight flight{node.id(), std::move(outgoing.to), std::move(outgoing.message)};
+  if (auto* request = std::get_if<SnapshotRequest>(&flight.message)) {
+    if (node.memory.snapshot.index != request->snapshot.index) return;  // replaced meanwhile
+    EXPECT_LT(request->offset, node.memory.snapshot_bytes.size());
+    request->data = std::make_shared<const std::string>(
+        node.memory.snapshot_bytes.substr(request->offset, kChunk));
+  }
   if (on_send && !on_send(node, flight)) return;
   flights_.push_back(std::move(flight));
 }

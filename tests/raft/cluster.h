@@ -25,6 +25,10 @@ struct DiskLog {
   std::int64_t trimmed_stamp_ns = 0;
   std::shared_ptr<const Configuration> trimmed_configuration;
   std::deque<Entry> entries;
+  SnapshotInfo snapshot;
+  std::string snapshot_bytes;
+  Index making = 0;
+  std::string making_bytes;
 
   Index last_index() const { return trimmed_through + entries.size(); }
   const Entry* Find(Index index) const;
@@ -37,6 +41,7 @@ class Cluster {
  public:
   struct Node {
     Options options;
+    bool spare = false;  // belongs to no configuration at first
     Index applied_at_start = 0;
     HardState hard_state;             // durable
     DiskLog disk;                     // durable
@@ -45,8 +50,9 @@ class Cluster {
     std::deque<GatedOutgoing> gated;  // messages that wait for them
     std::optional<Core> core;         // absent while crashed
     Instant deadline = Instant::InfiniteFuture();
-    Index committed = 0;  // last entry of Output::committed
-    Index applied = 0;    // last one told to the core
+    Index committed = 0;   // last entry of Output::committed
+    Index applied = 0;     // last one told to the core
+    std::string incoming;  // of a snapshot that is being installed
 
     const MemberId& id() const { return options.self; }
   };
@@ -81,6 +87,10 @@ class Cluster {
   void CompleteWrite(Node& node);
   // Tells the core that everything committed was applied.
   void ApplyAll(Node& node);
+  // Takes a snapshot of what is applied, and gives it to the core piece by piece.
+  void TakeSnapshot(Node& node);
+  // The state machine's state at a place of the committed log: what snapshots must hold.
+  const std::string& StateAt(Index index) { return states_[index]; }
   // Takes a message to where it goes, if anybody lives there.
   void Deliver(Flight flight);
 
@@ -90,6 +100,7 @@ class Cluster {
   std::int64_t now_ns_ = 0;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::deque<Flight> flights_;
+  std::map<Index, std::string> states_;
 };
 
 // A configuration of voters, and the entry 1 that brings it.

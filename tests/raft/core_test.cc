@@ -269,13 +269,17 @@ TEST(PitfallC9, AConfigurationIsInForceWhenAppendedAndGoesWithItsEntry) {
   const auto only_bc = Voters({kB, kC});
   core.Step(At(0), Received{kB, Append(2, 1, 1, {Change(2, 2, only_bc)})});
   EXPECT_EQ(core.configuration(), *only_bc);
-  // Not named, it does not campaign.
-  EXPECT_EQ(core.Step(At(9000), Timer{}).deadline, Instant::InfiniteFuture());
-  EXPECT_EQ(core.role(), Role::kFollower);
   core.Step(At(9000), Received{kC, Append(3, 1, 1, {Command(2, 3, 0)})});
   EXPECT_EQ(core.configuration(), *Voters({kA, kB, kC}));
   core.Step(At(19000), Timer{});
   EXPECT_EQ(core.role(), Role::kPreCandidate);
+}
+
+TEST(PitfallC27, WhoeverACommittedConfigurationLeavesOutDoesNotCampaign) {
+  Core core = Make(kA);
+  core.Step(At(0), Received{kB, Append(2, 1, 1, {Change(2, 2, Voters({kB, kC}))}, 2)});
+  EXPECT_EQ(core.Step(At(9000), Timer{}).deadline, Instant::InfiniteFuture());
+  EXPECT_EQ(core.role(), Role::kFollower);
 }
 
 TEST(CoreTest, AnotherIncarnationOfItsNameIsNotItself) {

@@ -73,7 +73,7 @@ class Fields {
 struct Writer {
   std::string operator()(const VoteRequest& m) const {
     return absl::StrCat(m.pre_vote ? "prevote" : "vote", " t=", m.term, " last=", m.last_index, "/",
-                        m.last_term);
+                        m.last_term, m.transfer ? " transfer" : "");
   }
   std::string operator()(const VoteResponse& m) const {
     return absl::StrCat(m.pre_vote ? "prevote" : "vote", m.granted ? "-yes" : "-no", " t=", m.term,
@@ -84,6 +84,7 @@ struct Writer {
     if (!m.entries.empty()) absl::StrAppend(&text, " ", ToText(m.entries));
     absl::StrAppend(&text, " commit=", m.commit, " round=", m.round);
     if (m.trim_through != 0) absl::StrAppend(&text, " trim=", m.trim_through);
+    if (m.transfer != 0) absl::StrAppend(&text, " transfer=", m.transfer);
     return text;
   }
   std::string operator()(const AppendResponse& m) const {
@@ -92,7 +93,21 @@ struct Writer {
                            : absl::StrCat("append-no t=", m.term, " refused=", m.rejected_prev,
                                           " hint=", m.match_index, "/", m.hint_term);
     absl::StrAppend(&text, " applied=", m.applied, " round=", m.round);
+    if (m.transfer != 0) absl::StrAppend(&text, " transfer=", m.transfer);
+    if (m.priority != 0) absl::StrAppend(&text, " priority=", m.priority);
     return text;
+  }
+  std::string operator()(const SnapshotRequest& m) const {
+    return absl::StrCat("snapshot t=", m.term, " ", m.snapshot.index, "/", m.snapshot.term, " ",
+                        m.offset, "+", m.data == nullptr ? 0 : m.data->size(), " of ",
+                        m.snapshot.bytes, " round=", m.round);
+  }
+  std::string operator()(const SnapshotResponse& m) const {
+    return absl::StrCat("snapshot-next t=", m.term, " of=", m.index, " offset=", m.offset,
+                        " round=", m.round);
+  }
+  std::string operator()(const TimeoutNow& m) const {
+    return absl::StrCat("timeout-now t=", m.term, " transfer=", m.transfer);
   }
 };
 
@@ -107,11 +122,28 @@ MemberId IdFromText(absl::string_view text) {
   return {parts.first, parts.second.empty() ? 1 : Number(parts.second)};
 }
 
+std::string ToText(const Configuration& configuration) {
+  const auto names = [](const std::vector<Server>& servers) {
+    return absl::StrJoin(servers, " ", [](std::string* out, const Server& server) {
+      absl::StrAppend(out, ToText(server.id));
+    });
+  };
+  std::string text = absl::StrCat("(", names(configuration.voters));
+  if (configuration.joint()) absl::StrAppend(&text, " & ", names(configuration.voters_outgoing));
+  if (!configuration.learners.empty()) {
+    absl::StrAppend(&text, " + ", names(configuration.learners));
+  }
+  return text + ")";
+}
+
 std::string ToText(const Entry& entry) {
   std::string what = "noop";
   if (entry.kind == EntryKind::kConfiguration) what = "config";
+  // Entry 1 says what the scenario began with.
+  if (entry.configuration != nullptr && entry.index > 1) what = ToText(*entry.configuration);
   if (entry.kind == EntryKind::kCommands) what = entry.payload == nullptr ? "" : *entry.payload;
-  if (what.size() > 20) what = absl::StrCat("(", what.size(), " bytes)");
+  if (what.size() > 20 && entry.configuration == nullptr)
+    what = absl::StrCat("(", what.size(), " bytes)");
   return absl::StrCat(entry.index, "/", entry.term, " ", what);
 }
 
@@ -134,8 +166,13 @@ Message MessageFromText(const std::vector<std::string>& words) {
   const bool pre_vote = kind.rfind("prevote", 0) == 0;
   if (kind == "vote" || kind == "prevote") {
     const auto [index, term] = fields.GetPlace("last");
-    return VoteRequest{fields.Get("t"), pre_vote, index, term};
+    return VoteRequest{fields.Get("t"), pre_vote, index, term, words.back() == "transfer"};
   }
+  if (kind == "snapshot-next") {
+    return SnapshotResponse{fields.Get("t"), fields.Get("of"), fields.Get("offset"),
+                            fields.Get("round")};
+  }
+  if (kind == "timeout-now") return TimeoutNow{fields.Get("t"), fields.Get("transfer")};
   if (kind == "append") {
     AppendRequest m;
     m.term = fields.Get("t");
@@ -144,6 +181,7 @@ Message MessageFromText(const std::vector<std::string>& words) {
     m.commit = fields.Get("commit");
     m.round = fields.Get("round");
     m.trim_through = fields.Get("trim");
+    m.transfer = fields.Get("transfer");
     return m;
   }
   if (kind == "append-yes" || kind == "append-no") {
@@ -155,6 +193,7 @@ Message MessageFromText(const std::vector<std::string>& words) {
     if (m.accepted) m.match_index = fields.Get("match");
     m.applied = fields.Get("applied");
     m.round = fields.Get("round");
+    m.transfer = fields.Get("transfer");
     return m;
   }
   const bool granted = kind == "vote-yes" || kind == "prevote-yes";
@@ -171,6 +210,14 @@ std::string ToText(const WriteBatch& batch) {
     if (!batch.hard_state->vote.empty()) {
       absl::StrAppend(&text, " vote=", ToText(batch.hard_state->vote));
     }
+  }
+  if (batch.chunk.has_value()) {
+    absl::StrAppend(&text, " chunk=", batch.chunk->index, ":", batch.chunk->offset, "+",
+                    batch.chunk->data->size());
+  }
+  if (batch.snapshot.has_value()) {
+    absl::StrAppend(&text, " snapshot=", batch.snapshot->index, "/", batch.snapshot->term, " ",
+                    ToText(*batch.snapshot->configuration));
   }
   if (batch.truncate_from != 0) absl::StrAppend(&text, " cut=", batch.truncate_from);
   if (!batch.entries.empty()) absl::StrAppend(&text, " ", ToText(batch.entries));

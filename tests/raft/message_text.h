@@ -15,6 +15,7 @@ std::string ToText(const MemberId& id);
 MemberId IdFromText(absl::string_view text);
 
 // "2/1 noop", "3/1 x", "1/1 config".
+std::string ToText(const Configuration& configuration);
 std::string ToText(const Entry& entry);
 std::string ToText(const std::vector<Entry>& entries);
 

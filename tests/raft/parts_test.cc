@@ -27,7 +27,9 @@ constexpr std::int64_t kMs = 1'000'000;
 Instant At(std::int64_t ms) { return Instant::FromReadings(ms * kMs, ms * kMs); }
 
 std::uint64_t Reached(std::vector<std::uint64_t> in, std::vector<std::uint64_t> out = {}) {
-  return JointQuorumValue(absl::MakeSpan(in), absl::MakeSpan(out));
+  const Index reached = HalfValue(absl::MakeSpan(in), absl::MakeSpan(in));
+  return out.empty() ? reached
+                     : std::min(reached, HalfValue(absl::MakeSpan(out), absl::MakeSpan(out)));
 }
 
 TEST(QuorumTest, IsWhatMoreThanHalfHaveReached) {
@@ -45,19 +47,55 @@ TEST(QuorumTest, OfAJointConfigurationIsWhatBothHalvesHaveReached) {
   EXPECT_EQ(Reached({}, {9}), 0u);
 }
 
+VoteResult Votes(std::vector<Ballot> all) { return CountVotes(all, all); }
+
 TEST(QuorumTest, CountsVotes) {
   const Ballot y = Ballot::kYes;
   const Ballot n = Ballot::kNo;
   const Ballot o = Ballot::kNone;
-  EXPECT_EQ(CountVotes({y, y, o}), VoteResult::kWon);
-  EXPECT_EQ(CountVotes({y, o, o}), VoteResult::kPending);
-  EXPECT_EQ(CountVotes({y, n, o}), VoteResult::kPending);
-  EXPECT_EQ(CountVotes({y, n, n}), VoteResult::kLost);
-  EXPECT_EQ(CountVotes({y, y, n, n}), VoteResult::kLost);
-  EXPECT_EQ(CountVotes({}), VoteResult::kLost);  // nobody elects nobody
-  EXPECT_EQ(CountJointVotes({y, y, o}, {n, y, o}), VoteResult::kPending);
-  EXPECT_EQ(CountJointVotes({y, y, o}, {n, n, o}), VoteResult::kLost);
-  EXPECT_EQ(CountJointVotes({y, y, o}, {y, y}), VoteResult::kWon);
+  EXPECT_EQ(Votes({y, y, o}), VoteResult::kWon);
+  EXPECT_EQ(Votes({y, o, o}), VoteResult::kPending);
+  EXPECT_EQ(Votes({y, n, o}), VoteResult::kPending);
+  EXPECT_EQ(Votes({y, n, n}), VoteResult::kLost);
+  EXPECT_EQ(Votes({y, y, n, n}), VoteResult::kLost);
+  EXPECT_EQ(Votes({}), VoteResult::kLost);  // nobody elects nobody
+  EXPECT_EQ(Both(Votes({y, y, o}), Votes({n, y, o})), VoteResult::kPending);
+  EXPECT_EQ(Both(Votes({y, y, o}), Votes({n, n, o})), VoteResult::kLost);
+  EXPECT_EQ(Both(Votes({y, y, o}), Votes({y, y})), VoteResult::kWon);
+}
+
+// BOOTSTRAP rule 9, for every size: those that are left are a quorum only if they meet every
+// ordinary one.
+TEST(PitfallT17, WhoIsLeftMeetsEveryOrdinaryQuorum) {
+  int found = 0;
+  for (std::size_t n = 0; n <= 7; ++n) {
+    for (std::size_t left = 0; left <= n; ++left) {
+      if (!RestIsQuorum(n, left)) continue;
+      ++found;
+      EXPECT_LT(left, QuorumSize(n));
+      EXPECT_GT(left + QuorumSize(n), n) << left << " of " << n;
+    }
+  }
+  EXPECT_EQ(found, 3);  // one of two, two of four, three of six
+}
+
+TEST(PitfallT17, WhoIsLeftMustAgreeToTheLast) {
+  const Ballot y = Ballot::kYes;
+  const Ballot n = Ballot::kNo;
+  const Ballot o = Ballot::kNone;
+  EXPECT_EQ(CountVotes({y, o}, {y}), VoteResult::kWon);
+  EXPECT_EQ(CountVotes({y, o}, {y, o}), VoteResult::kPending);
+  EXPECT_EQ(CountVotes({y, y, o, o}, {y, y}), VoteResult::kWon);
+  EXPECT_EQ(CountVotes({y, o, o, o}, {y, o}), VoteResult::kPending);
+  EXPECT_EQ(CountVotes({y, n, o, o}, {y, n}), VoteResult::kPending);  // the lost may have voted yet
+  EXPECT_EQ(CountVotes({y, o, o}, {y}), VoteResult::kPending);  // one of three meets not every pair
+  EXPECT_EQ(CountVotes({}, {}), VoteResult::kLost);
+  std::vector<Index> all = {9, 4, 0, 0};
+  std::vector<Index> left = {9, 4};
+  EXPECT_EQ(HalfValue(absl::MakeSpan(all), absl::MakeSpan(left)), 4u);
+  std::vector<Index> three = {9, 0, 0};
+  std::vector<Index> one = {9};
+  EXPECT_EQ(HalfValue(absl::MakeSpan(three), absl::MakeSpan(one)), 0u);
 }
 
 TEST(DurableTest, FollowsWritesInOrder) {

@@ -1,5 +1,6 @@
 // Random runs of whole clusters under fixed seeds: loss, duplication, reordering, partitions,
-// crashes that drop what was not durable, restarts, slow and failing disks. After every step the
+// crashes that drop what was not durable, restarts, slow and failing disks, changes of members,
+// hand-overs and snapshots. After every step the
 // properties of figure 3.2 of the dissertation are checked, and what this core promises beyond
 // them.
 #include <gtest/gtest.h>
@@ -33,11 +34,14 @@ class Invariants {
     if (out.write.has_value()) OnWrite(node, *out.write);
     if (out.role_change.has_value()) OnRole(node, *out.role_change);
     for (const Entry& entry : out.committed) OnCommitted(node, entry);
+    installs += out.install.has_value() && out.install->last;
+    if (node.core->configuration().joint()) ++joint_steps;
     for (const ReadReady& ready : out.reads_ready) {
       ++reads_served;
       ASSERT_GE(ready.index, read_floor_[ready.id]) << "a stale read on " << node.id().name;
       ASSERT_LE(ready.index, committed_.rbegin()->first);
     }
+    configuration_[node.id().name] = node.core->configuration();
   }
 
   void OnSend(const Cluster::Node& node, const Message& message) {
@@ -56,8 +60,12 @@ class Invariants {
       if (r->accepted && r->term == durable) {
         ASSERT_LE(r->match_index, node.disk.last_index());
       }
+    } else if (const auto* t = std::get_if<TimeoutNow>(&message)) {
+      ASSERT_EQ(t->term, durable);
+      // Whoever asks for an election has no lease, from before anybody hears of it.
+      ASSERT_FALSE(node.core->HasLease(cluster_->now()));
     } else {
-      ASSERT_LE(std::get<AppendRequest>(message).term, durable);
+      ASSERT_LE(std::visit([](const auto& any) { return any.term; }, message), durable);
     }
   }
   void OnVote(const MemberId& voter, const MemberId& candidate, const VoteResponse& response) {
@@ -66,11 +74,21 @@ class Invariants {
     ASSERT_EQ(it->second, candidate.name) << voter.name << " voted twice";
   }
 
+  static bool Names(const std::vector<Server>& servers, const MemberId& id) {
+    return std::any_of(servers.begin(), servers.end(),
+                       [&id](const Server& server) { return server.id == id; });
+  }
+  static bool Names(const Configuration& c, const MemberId& id) {
+    return Names(c.voters, id) || Names(c.voters_outgoing, id) || Names(c.learners, id);
+  }
+
   Index committed() const { return committed_.empty() ? 0 : committed_.rbegin()->first; }
   int reads_served = 0;
   int leaders() const { return static_cast<int>(leaders_.size()); }
   int trims = 0;
   int truncations = 0;
+  int installs = 0;
+  int joint_steps = 0;
 
  private:
   struct Known {
@@ -98,7 +116,11 @@ class Invariants {
       ASSERT_GT(batch.truncate_from, node.committed) << "a committed entry was truncated";
     }
     trims += batch.trim_through != 0;
+    if (batch.trim_through == 0 || batch.trim_through <= node.memory.snapshot.index) return;
+    ASSERT_TRUE(node.options.trim_without_snapshot) << "trimmed what a restart needs";
+    if (node.core->role() != Role::kLeader) return;  // its leader decided it
     for (auto& other : cluster_->nodes()) {
+      if (!Names(node.core->configuration(), other->id())) continue;
       ASSERT_LE(batch.trim_through, other->disk.last_index()) << "trimmed what another may need";
     }
   }
@@ -107,6 +129,12 @@ class Invariants {
     if (change.role != Role::kLeader) return;
     auto [it, first] = leaders_.try_emplace(change.term, node.id().name);
     ASSERT_EQ(it->second, node.id().name) << "two leaders in term " << change.term;
+    for (auto& other : cluster_->nodes()) {
+      if (other.get() == &node || !other->core.has_value()) continue;
+      ASSERT_FALSE(other->core->HasLease(cluster_->now()))
+          << node.id().name << " leads in term " << change.term << " within the lease of "
+          << other->id().name;
+    }
     // Leader completeness: with the entries that were committed in earlier terms.
     for (const auto& [index, known] : committed_) {
       if (index <= node.memory.trimmed_through || commit_term_[index] >= change.term) continue;
@@ -121,13 +149,20 @@ class Invariants {
     ASSERT_EQ(it->second.payload, entry.payload);
     if (!first) return;
     commit_term_[entry.index] = node.core->term();
-    // On the disks of a majority, now and for ever.
+    // On the disks of a majority, now and for ever: of the configuration before this step, which
+    // may have appended the next one.
+    const Configuration& c = configuration_[node.id().name];
+    ASSERT_TRUE(HeldByMost(c.voters, entry) && (!c.joint() || HeldByMost(c.voters_outgoing, entry)))
+        << "committed too early: " << entry.index;
+  }
+  bool HeldByMost(const std::vector<Server>& servers, const Entry& entry) const {
     std::size_t copies = 0;
-    for (auto& other : cluster_->nodes()) {
+    for (const Server& server : servers) {
+      const Cluster::Node* other = cluster_->Find(server.id);
       copies += other->disk.trimmed_through >= entry.index ||
                 other->disk.TermAt(entry.index) == entry.term;
     }
-    ASSERT_GE(copies, cluster_->nodes().size() / 2 + 1) << "committed too early: " << entry.index;
+    return copies >= servers.size() / 2 + 1;
   }
 
   Cluster* cluster_;
@@ -137,6 +172,7 @@ class Invariants {
   std::map<Index, Known> committed_;
   std::map<Index, Term> commit_term_;
   std::map<ReadId, Index> read_floor_;
+  std::map<std::string, Configuration> configuration_;  // by member, after its last step
 };
 
 class RandomRun {
@@ -152,9 +188,15 @@ class RandomRun {
     std::vector<MemberId> ids;
     for (std::size_t i = 1; i <= size; ++i) ids.push_back({absl::StrCat("n", i), 100 + i});
     auto voters = Voters(ids);
+    const std::size_t spares = prng_.Below(3);
+    for (std::size_t i = 1; i <= spares; ++i) ids.push_back({absl::StrCat("s", i), 200 + i});
+    const bool trim = prng_.Below(2) == 0;
     for (const MemberId& id : ids) {
       Options options;
       options.self = id;
+      options.trim_without_snapshot = trim;
+      options.lease_reads = seed % 3 == 0;
+      options.priority = seed % 5 == 0 ? static_cast<std::uint32_t>(prng_.Below(3)) : 0;
       options.seed = prng_.Next();
       options.append_entries_max = 1 + prng_.Below(8);
       options.append_bytes_max = 20000;
@@ -162,7 +204,7 @@ class RandomRun {
       if (seed % 2 == 0) options.inflight_appends_max = 1 + prng_.Below(6);
       Cluster::Node& node = cluster_.Add(options);
       node.hard_state.term = 1;
-      node.disk.entries.push_back(FirstEntry(voters));
+      if (id.incarnation < 200) node.disk.entries.push_back(FirstEntry(voters));
     }
     cluster_.on_step = [this](Cluster::Node& node, const Event&, const Output& out) {
       invariants_.OnStep(node, out);
@@ -227,6 +269,7 @@ class RandomRun {
       }
       if (prng_.Below(4) != 0) cluster_.ApplyAll(*node);
       if (cluster_.now().Reached(node->deadline)) cluster_.Step(*node, Timer{});
+      if (node->core->snapshot_wanted() || prng_.Below(500) == 0) cluster_.TakeSnapshot(*node);
       if (clients_ && prng_.Below(5) == 0) Ask(*node);
     }
   }
@@ -252,7 +295,7 @@ class RandomRun {
       if (leads && prng_.Below(2) == 0) chosen = other.get();
     }
     Cluster::Node& node = *chosen;
-    switch (prng_.Below(6)) {
+    switch (prng_.Below(10)) {
       case 0:
       case 1:
         if (node.core.has_value()) {
@@ -277,9 +320,62 @@ class RandomRun {
       case 4:
         cut_.clear();
         return;
+      case 5:
+      case 6:
+        if (Cluster::Node* leader = Leader()) Reconfigure(*leader);
+        return;
+      case 7:
+        if (Cluster::Node* leader = Leader()) {
+          Transfer transfer;
+          if (prng_.Below(2) == 0) transfer.target = nodes[prng_.Below(nodes.size())]->id();
+          if (cluster_.Step(*leader, transfer).refused.ok()) ++transfers;
+        }
+        return;
       default:
         write_percent_ = 5 + prng_.Below(95);
     }
+  }
+
+  // Who is where, for whoever reads of a failure.
+  std::string Describe() {
+    std::string text;
+    for (auto& node : cluster_.nodes()) {
+      const Core& core = *node->core;
+      absl::StrAppend(&text, node->id().name, " role ", static_cast<int>(core.role()), " term ",
+                      core.term(), " last ", core.last_index(), "/",
+                      node->memory.TermAt(core.last_index()), " commit ", core.commit_index(),
+                      " trimmed ", node->memory.trimmed_through, " members since ",
+                      core.configuration_index(), ":");
+      for (const Server& server : core.configuration().voters) {
+        absl::StrAppend(&text, " ", server.id.name);
+      }
+      for (const Server& server : core.configuration().voters_outgoing) {
+        absl::StrAppend(&text, " -", server.id.name);
+      }
+      absl::StrAppend(&text, "\n");
+    }
+    return text;
+  }
+
+  Cluster::Node* Leader() {
+    Cluster::Node* leader = nullptr;
+    for (auto& node : cluster_.nodes()) {
+      if (!node->core.has_value() || node->core->role() != Role::kLeader) continue;
+      if (leader == nullptr || node->core->term() > leader->core->term()) leader = node.get();
+    }
+    return leader;
+  }
+
+  void Reconfigure(Cluster::Node& node) {
+    Configure configure;
+    for (auto& other : cluster_.nodes()) {
+      const Server server{other->id(), other->id().name + ":7400"};
+      const std::uint64_t what = prng_.Below(6);
+      if (what < 4) configure.voters.push_back(server);
+      if (what == 4) configure.learners.push_back(server);
+    }
+    const Output out = cluster_.Step(node, configure);
+    if (out.proposed.has_value()) ++changes;
   }
 
   void Restart(Cluster::Node& node) {
@@ -299,14 +395,25 @@ class RandomRun {
     clients_ = false;
     for (int i = 0; i < 2000; ++i) Turn();
     std::size_t leaders = 0;
+    const Configuration* members = nullptr;
     for (auto& node : cluster_.nodes()) {
       leaders += node->core->role() == Role::kLeader;
+      if (node->core->role() == Role::kLeader) members = &node->core->configuration();
+    }
+    ASSERT_EQ(leaders, 1u) << Describe();
+    ASSERT_FALSE(members->joint());
+    for (auto& node : cluster_.nodes()) {
+      if (!Invariants::Names(*members, node->id())) continue;  // it may never hear of its removal
       ASSERT_EQ(node->core->commit_index(), invariants_.committed()) << node->id().name;
       ASSERT_EQ(node->core->last_index(), invariants_.committed()) << node->id().name;
     }
-    ASSERT_EQ(leaders, 1u);
   }
 
+ public:
+  int changes = 0;
+  int transfers = 0;
+
+ private:
   Prng prng_;
   Cluster cluster_;
   Invariants invariants_;
@@ -321,7 +428,7 @@ class RandomRun {
   std::uint64_t digest_ = 0;
 };
 
-constexpr int kSeedsPerCase = 20;
+constexpr int kSeedsPerCase = 40;
 
 class RandomCluster : public testing::TestWithParam<int> {};
 
@@ -331,6 +438,10 @@ TEST_P(RandomCluster, KeepsEveryInvariant) {
   int leaders = 0;
   int trims = 0;
   int truncations = 0;
+  int installs = 0;
+  int joint_steps = 0;
+  int changes = 0;
+  int transfers = 0;
   for (int i = 0; i < kSeedsPerCase; ++i) {
     const int seed = GetParam() * kSeedsPerCase + i;
     SCOPED_TRACE(absl::StrCat("seed ", seed));
@@ -342,6 +453,10 @@ TEST_P(RandomCluster, KeepsEveryInvariant) {
     leaders += run.invariants().leaders();
     trims += run.invariants().trims;
     truncations += run.invariants().truncations;
+    installs += run.invariants().installs;
+    joint_steps += run.invariants().joint_steps;
+    changes += run.changes;
+    transfers += run.transfers;
   }
   RecordProperty("committed", static_cast<int>(committed));
   // The runs did visit what they are for.
@@ -350,6 +465,10 @@ TEST_P(RandomCluster, KeepsEveryInvariant) {
   EXPECT_GT(leaders, kSeedsPerCase);
   EXPECT_GT(trims, 10);
   EXPECT_GT(truncations, 0);
+  EXPECT_GT(installs, 0);
+  EXPECT_GT(joint_steps, 50);
+  EXPECT_GT(changes, 10);
+  EXPECT_GT(transfers, 5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomCluster, testing::Range(0, 8));

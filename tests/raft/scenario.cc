@@ -106,6 +106,15 @@ bool Scenario::SetUp(const Words& words) {
       node.hard_state.term = 1;
       node.disk.entries.push_back(FirstEntry(Voters(voters_)));
     }
+  } else if (verb == "spare") {
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      Options options = options_;
+      options.self = IdFromText(words[i]);
+      options.seed = static_cast<std::uint64_t>(options.self.name.back());
+      Cluster::Node& node = cluster_.Add(options);
+      node.spare = true;
+      node.hard_state.term = 1;
+    }
   } else if (verb == "options") {
     for (std::size_t i = 1; i < words.size(); ++i) {
       const auto [key, value] = Split(words[i], "=");
@@ -134,6 +143,8 @@ void Scenario::SetOption(const std::string& key, const std::string& value) {
   if (key == "inflight") options_.inflight_appends_max = Number(value);
   if (key == "inflight-bytes") options_.inflight_bytes_max = Number(value);
   if (key == "reads") options_.pending_reads_max = Number(value);
+  if (key == "lease-reads") options_.lease_reads = value == "on";
+  if (key == "trim-without-snapshot") options_.trim_without_snapshot = value == "on";
   if (key == "heartbeat") options_.heartbeat_interval = Time(value);
   if (key == "min") options_.election_timeout_min = Time(value);
   if (key == "max") options_.election_timeout_max = Time(value);
@@ -144,6 +155,7 @@ void Scenario::DescribeMember(const Words& words) {
   for (std::size_t i = 2; i < words.size(); ++i) {
     const auto [key, value] = Split(words[i], "=");
     if (key == "term") node.hard_state.term = Number(value);
+    if (key == "priority") node.options.priority = static_cast<std::uint32_t>(Number(value));
     if (key == "vote") node.hard_state.vote = IdFromText(value);
     if (key == "may-vote") may_vote_[words[1]] = cluster_.now() + Time(value);
     if (key != "log") continue;
@@ -209,9 +221,10 @@ bool Scenario::ActOnNetwork(const Words& words) {
 }
 
 bool Scenario::ActOnMember(const Words& words) {
-  static const std::set<std::string> kVerbs = {"timer", "durable",      "fail",         "propose",
-                                               "read",  "applied",      "crash",        "restart",
-                                               "elect", "propose-many", "restart-free", "campaign"};
+  static const std::set<std::string> kVerbs = {
+      "timer",     "durable",  "fail",  "propose",      "read",         "applied",
+      "crash",     "restart",  "elect", "propose-many", "restart-free", "campaign",
+      "configure", "snapshot", "lost",  "transfer"};
   const std::string& verb = words[0];
   if (kVerbs.count(verb) == 0) return false;
   Cluster::Node& node = cluster_.node(words[1]);
@@ -232,6 +245,25 @@ bool Scenario::ActOnMember(const Words& words) {
     }
   } else if (verb == "read") {
     cluster_.Step(node, Read{Number(words[2])});
+  } else if (verb == "configure") {
+    Configure configure;
+    const auto servers = [](const std::string& text) {
+      std::vector<Server> out;
+      for (absl::string_view name : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+        const MemberId id = IdFromText(name);
+        out.push_back({id, id.name + ":7400"});
+      }
+      return out;
+    };
+    configure.voters = servers(words[2]);
+    if (words.size() > 3) configure.learners = servers(words[3]);
+    cluster_.Step(node, configure);
+  } else if (verb == "lost") {
+    cluster_.Step(node, AttestLost{IdFromText(words[2])});
+  } else if (verb == "snapshot") {
+    cluster_.TakeSnapshot(node);
+  } else if (verb == "transfer") {
+    cluster_.Step(node, Transfer{words.size() > 2 ? IdFromText(words[2]) : MemberId{}});
   } else if (verb == "applied") {
     node.applied = words.size() > 2 ? Number(words[2]) : node.committed;
     cluster_.Step(node, Applied{node.applied});
@@ -266,6 +298,18 @@ void Scenario::Inspect(const Words& words) {
     for (auto& node : cluster_.nodes()) PrintStatus(*node);
   } else if (words[0] == "progress") {
     PrintProgress(cluster_.node(words[1]));
+  } else if (words[0] == "members") {
+    const Core& core = *cluster_.node(words[1]).core;
+    Print(absl::StrCat(ToText(core.configuration()), " since ", core.configuration_index(),
+                       core.short_handed() ? ", short-handed" : ""));
+  } else if (words[0] == "snapshots") {
+    const Core& core = *cluster_.node(words[1]).core;
+    Print(absl::StrCat("through ", core.snapshot().index, ", log from ",
+                       cluster_.node(words[1]).memory.trimmed_through + 1,
+                       core.snapshot_wanted() ? ", another is wanted" : "",
+                       core.sending_snapshot() ? ", being sent" : ""));
+  } else if (words[0] == "lease") {
+    Print(cluster_.node(words[1]).core->HasLease(cluster_.now()) ? "held" : "none");
   } else if (words[0] == "log") {
     const Cluster::Node& node = cluster_.node(words[1]);
     Print(ToText(std::vector<Entry>(node.memory.entries.begin(), node.memory.entries.end())));
@@ -348,6 +392,13 @@ void Scenario::OnStep(const Cluster::Node& node, const Output& out) {
   if (out.write.has_value() && out.write->trim_through != 0 && show_ == Show::kResults) {
     Print(absl::StrCat(name, " trims through ", out.write->trim_through));
   }
+  if (!out.refused.ok()) Print(absl::StrCat(name, " refuses: ", out.refused.message()));
+  if (out.transfer_failed) Print(absl::StrCat(name, " gives the transfer up"));
+  if (out.install.has_value() && out.install->last) {
+    const SnapshotInfo& snapshot = out.install->snapshot;
+    Print(absl::StrCat(name, " installs ", snapshot.index, "/", snapshot.term, " ",
+                       ToText(*snapshot.configuration)));
+  }
   if (!out.committed.empty()) Print(absl::StrCat(name, " commits ", ToText(out.committed)));
   for (const ReadReady& read : out.reads_ready) {
     Print(absl::StrCat(name, " serves read ", read.id, " at ", read.index));
@@ -373,7 +424,7 @@ void Scenario::PrintProgress(Cluster::Node& node) {
     const std::optional<Core::Progress> p = node.core->progress(other->id());
     if (!p.has_value()) continue;
     Print(absl::StrCat(ToText(other->id()), " match=", p->match_index, " applied=", p->applied,
-                       p->active ? " active" : " silent"));
+                       p->active ? " active" : " silent", p->snapshot ? " snapshot" : ""));
   }
 }
 

@@ -4,6 +4,7 @@
 //   member n1 log=1,1,2 term=3 vote=n2 may-vote=600ms
 //                                before the start: terms of its log from entry 1 on, its hard
 //                                state, and when it may first vote
+//   spare n4 n5                  members of the same cluster that nothing names yet
 //   options entries=2 bytes=9 inflight=1 heartbeat=100ms min=300ms max=600ms       before the start
 //   show results|all|nothing     roles, commits and reads; or writes and messages too; or neither
 //   auto on|off                  whether disks and network act at once, which at first they do not
@@ -23,11 +24,15 @@
 //   fail n1                      a write fails
 //   propose n1 x [stamp]         propose-many n1 COUNT BYTES
 //   read n1 7                    read number 7
+//   configure n1 n1,n2,n4 [n5]   the voters, and the learners, that shall be
+//   lost n1 n2                   n2's loss is attested to n1
+//   transfer n1 [n2]             n1 hands over
 //   applied n1 [index]           with apply off
+//   snapshot n1                  n1 takes a snapshot of what it applied
 //   cut n1->n2, cut n1 n2, isolate n1, heal
 //   crash n1, restart n1         loses what was not durable; starts again, bound to its first
 //   silence restart-free n1              starts again, and may vote at once (which is wrong outside
-//   tests) status, progress n1, log n1
+//   tests) status, progress n1, log n1, members n1, lease n1, snapshots n1
 #ifndef TENURE_TESTS_RAFT_SCENARIO_H_
 #define TENURE_TESTS_RAFT_SCENARIO_H_
 

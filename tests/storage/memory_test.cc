@@ -152,5 +152,90 @@ TEST_F(MemoryStorageTest, RefusesToCutWhatWasTrimmed) {
   EXPECT_FALSE(Write(std::move(cut)).ok());
 }
 
+// ---- Snapshots
+
+raft::WriteBatch Piece(Index index, std::uint64_t offset, const std::string& bytes) {
+  raft::WriteBatch batch;
+  batch.chunk = raft::SnapshotChunk{index, offset, std::make_shared<const std::string>(bytes)};
+  return batch;
+}
+
+raft::SnapshotInfo Info(Index index, Term term, std::uint64_t bytes) {
+  raft::SnapshotInfo info;
+  info.index = index;
+  info.term = term;
+  info.stamp_ns = static_cast<std::int64_t>(index * 1000);
+  info.configuration = std::make_shared<const raft::Configuration>();
+  info.bytes = bytes;
+  return info;
+}
+
+// What a snapshot holds, read piece by piece.
+std::string Whole(Storage& storage, Index index) {
+  std::string whole;
+  for (;;) {
+    const absl::StatusOr<raft::Payload> piece = storage.ReadSnapshot(index, whole.size());
+    if (!piece.ok()) {
+      EXPECT_TRUE(absl::IsOutOfRange(piece.status())) << piece.status();
+      return whole;
+    }
+    EXPECT_FALSE((*piece)->empty());
+    whole += **piece;
+  }
+}
+
+TEST_F(MemoryStorageTest, ASnapshotCountsOnceItIsComplete) {
+  Enter(5);
+  ASSERT_TRUE(Write(Piece(3, 0, "abc")).ok());
+  EXPECT_TRUE(absl::IsNotFound(storage_->ReadSnapshot(3, 0).status()));
+  raft::WriteBatch last = Piece(3, 3, "de");
+  last.snapshot = Info(3, 1, 5);
+  last.trim_through = 3;
+  ASSERT_TRUE(Write(std::move(last)).ok());
+  EXPECT_EQ(Whole(*storage_, 3), "abcde");
+  EXPECT_EQ(**storage_->ReadSnapshot(3, 4), "e");
+  const absl::StatusOr<Recovered> recovered = storage_->Open({"n1", 7});
+  ASSERT_TRUE(recovered.ok());
+  EXPECT_EQ(recovered->snapshot.index, 3u);
+  EXPECT_EQ(recovered->snapshot.bytes, 5u);
+  EXPECT_THAT(Indexes(recovered->entries), ElementsAre(4, 5));
+}
+
+TEST_F(MemoryStorageTest, AnEarlierSnapshotHoldsUntilTheNextIsComplete) {
+  Enter(5);
+  raft::WriteBatch first = Piece(2, 0, "two");
+  first.snapshot = Info(2, 1, 3);
+  ASSERT_TRUE(Write(std::move(first)).ok());
+  ASSERT_TRUE(Write(Piece(4, 0, "fo")).ok());
+  EXPECT_EQ(Whole(*storage_, 2), "two");
+  ASSERT_TRUE(storage_->Open({"n1", 7}).ok());  // whoever made the other is gone, and it with him
+  EXPECT_EQ(Whole(*storage_, 2), "two");
+  EXPECT_FALSE(Write(Piece(4, 2, "ur")).ok());
+}
+
+TEST_F(MemoryStorageTest, AForeignSnapshotReplacesTheLogInOneStep) {
+  Enter(5);
+  raft::WriteBatch batch = Piece(9, 0, "nine");
+  batch.snapshot = Info(9, 2, 4);
+  batch.entries = {EntryAt(10, 2)};
+  ASSERT_TRUE(Write(std::move(batch)).ok());
+  const absl::StatusOr<Recovered> recovered = storage_->Open({"n1", 7});
+  ASSERT_TRUE(recovered.ok());
+  EXPECT_EQ(recovered->trimmed_through, 9u);
+  EXPECT_EQ(recovered->trimmed_term, 2u);
+  EXPECT_EQ(recovered->trimmed_stamp_ns, 9000);
+  EXPECT_NE(recovered->trimmed_configuration, nullptr);
+  EXPECT_THAT(Indexes(recovered->entries), ElementsAre(10));
+}
+
+TEST_F(MemoryStorageTest, RefusesSnapshotsWithGaps) {
+  Enter(5);
+  ASSERT_TRUE(Write(Piece(3, 0, "abc")).ok());
+  raft::WriteBatch gap = Piece(3, 4, "e");
+  gap.snapshot = Info(3, 1, 5);
+  EXPECT_FALSE(Write(std::move(gap)).ok());
+  EXPECT_TRUE(absl::IsNotFound(storage_->ReadSnapshot(3, 0).status()));
+}
+
 }  // namespace
 }  // namespace tenure

@@ -105,7 +105,7 @@ TEST_F(GrpcLoopTest, DeferredWorkRunsOnceATurnAfterAllThatWasPosted) {
 
 TEST_F(GrpcLoopTest, LateWorkRunsAlsoIfTheLoopWouldSleep) {
   std::promise<void> done;
-  loop_->Post([&] { loop_->DeferPastNextTurn([&] { done.set_value(); }); });
+  loop_->Post([&] { loop_->DeferForLong([&] { done.set_value(); }); });
   done.get_future().wait();
 }
 
@@ -118,6 +118,93 @@ TEST_F(GrpcLoopTest, AnIdleLoopDoesNotSpin) {
   const std::uint64_t before = loop_->turns();
   later.get_future().wait();
   EXPECT_LE(loop_->turns() - before, 20u);
+}
+
+class GrpcLoopLoanTest : public GrpcLoopTest {
+ protected:
+  // Waits for an answer as a blocking call does, by driving if the loop lets it. True if it did.
+  bool Call(absl::AnyInvocable<void()> on_loop = [] {}) {
+    std::atomic<bool> ready{false};
+    std::promise<void> answered;
+    bool announced = false;
+    const auto begin = [&] {
+      loop_->Post([&] {
+        on_loop();
+        if (announced) loop_->NoteWaiter(false);
+        ready = true;
+        answered.set_value();
+      });
+    };
+    if (loop_->Drive(begin, [&] { return ready.load(); })) return true;
+    announced = true;
+    loop_->NoteWaiter(true);
+    begin();
+    answered.get_future().wait();
+    return false;
+  }
+  // Calls until the loop takes the loan: it does once a single caller keeps coming.
+  [[nodiscard]] bool CallUntilItDrives(absl::AnyInvocable<void()> on_loop = [] {}) {
+    for (int i = 0; i < 10'000; ++i) {
+      if (Call([&] { on_loop(); })) return true;
+    }
+    return false;
+  }
+};
+
+TEST_F(GrpcLoopLoanTest, AnOnlyCallerDrivesTheLoopItself) {
+  const std::thread::id self = std::this_thread::get_id();
+  std::thread::id ran_on;
+  bool on_loop = false;
+  ASSERT_TRUE(CallUntilItDrives([&] {
+    ran_on = std::this_thread::get_id();
+    on_loop = loop_->OnLoop();
+  }));
+  EXPECT_EQ(ran_on, self);
+  EXPECT_TRUE(on_loop);
+  EXPECT_FALSE(loop_->OnLoop());
+}
+
+TEST_F(GrpcLoopLoanTest, WhatOthersPostAndTimersRunDuringALoanAndAfterIt) {
+  ASSERT_TRUE(CallUntilItDrives());
+  std::promise<void> after, timer;
+  loop_->Post([&] { after.set_value(); });  // the own thread stands back, and is called
+  after.get_future().wait();
+  ASSERT_TRUE(CallUntilItDrives());
+  const TimerHandle handle = loop_->At(In(5), [&] { timer.set_value(); });
+  timer.get_future().wait();
+
+  // A caller whose answer depends on what another thread posts while it drives.
+  std::atomic<bool> others{false};
+  std::thread other;
+  bool drove = false;
+  for (int i = 0; i < 10'000 && !drove; ++i) {
+    Call();
+    drove = loop_->Drive([&] { other = std::thread([&] { loop_->Post([&] { others = true; }); }); },
+                         [&] { return others.load(); });
+  }
+  ASSERT_TRUE(drove);
+  other.join();
+}
+
+TEST_F(GrpcLoopLoanTest, ALoopThatStandsBackStops) {
+  ASSERT_TRUE(CallUntilItDrives());
+  loop_->Stop();
+  EXPECT_FALSE(loop_->Drive([] { ADD_FAILURE(); }, [] { return true; }));
+}
+
+TEST_F(GrpcLoopLoanTest, ManyCallersAreAllAnswered) {
+  std::vector<std::thread> callers;
+  std::atomic<int> answered{0};
+  for (int t = 0; t < 8; ++t) {
+    callers.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) {
+        Call();
+        ++answered;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(answered, 4000);
 }
 
 TEST_F(GrpcLoopTest, StoppingDestroysWhatHasNotRun) {

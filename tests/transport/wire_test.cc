@@ -38,6 +38,20 @@ raft::Entry ConfigurationEntry() {
           .configuration = std::make_shared<const raft::Configuration>(configuration)};
 }
 
+raft::SnapshotRequest ChunkOfASnapshot() {
+  raft::SnapshotRequest request;
+  request.term = 7;
+  request.snapshot.index = 6;
+  request.snapshot.term = 5;
+  request.snapshot.stamp_ns = 99;
+  request.snapshot.configuration = ConfigurationEntry().configuration;
+  request.snapshot.bytes = 1'000'000'000'000;
+  request.offset = 5'000'000'000;
+  request.data = std::make_shared<const std::string>("chunk");
+  request.round = 3;
+  return request;
+}
+
 // One of each alternative, with no field at its default.
 std::vector<PeerBody> AllBodies() {
   const ClusterId id{0x0123456789abcdef, 0xfedcba9876543210};
@@ -53,7 +67,7 @@ std::vector<PeerBody> AllBodies() {
                           .leader_address = "h:1",
                           .reply = "r"};
   return {
-      raft::Message(raft::VoteRequest{3, true, 4, 2}),
+      raft::Message(raft::VoteRequest{3, true, 4, 2, true}),
       raft::Message(raft::VoteResponse{3, 2, true, true}),
       raft::Message(raft::AppendRequest{
           .term = 7,
@@ -62,15 +76,19 @@ std::vector<PeerBody> AllBodies() {
           .entries = {CommandsEntry(9, "a"), CommandsEntry(10, ""), ConfigurationEntry()},
           .commit = 8,
           .round = 1'000'000,
-          .trim_through = 2}),
-      raft::Message(raft::AppendResponse{7, true, 10, 6, 8, 9, 1'000'000}),
-      Handshake(Hello{true, true, true, 12, 0xabcdef}),
+          .trim_through = 2,
+          .transfer = 4}),
+      raft::Message(raft::AppendResponse{7, true, 10, 6, 8, 9, 1'000'000, 4, 5}),
+      raft::Message(raft::TimeoutNow{7, 4}),
+      raft::Message(ChunkOfASnapshot()),
+      raft::Message(raft::SnapshotResponse{7, 6, 5'000'000'005, 3}),
+      Handshake(Hello{true, true, true, 12, 0xabcdef, true}),
       Handshake(BootstrapPropose{id, ConfigurationEntry(), true}),
       Handshake(BootstrapAccept{id, 3}),
       Handshake(BootstrapStart{id, 4}),
       Handshake(LostQuery{{"n1", 77}}),
       Handshake(Lost{{"n2", 78}}),
-      Handshake(NotAMember{"gone"}),
+      Handshake(NotAMember{"gone", true}),
       Forward(ForwardedRequests{42, {request, request}}),
       Forward(ForwardedReplies{43, {{reply, reply}, {"event", ""}}}),
       Forward(ForwardClosed{44}),

@@ -117,7 +117,8 @@ void ClientLink::OnAnswered(std::size_t replies) {
 }  // namespace
 
 std::unique_ptr<GrpcLoop> NewGrpcClientLoop(absl::Duration spin) {
-  return std::make_unique<GrpcLoop>(std::make_unique<::grpc::CompletionQueue>(), spin);
+  return std::make_unique<GrpcLoop>(std::make_unique<::grpc::CompletionQueue>(), spin,
+                                    GrpcLoop::Loans::kTaken);
 }
 
 std::unique_ptr<backends::Link> ConnectClientLink(GrpcLoop* loop, const std::string& address,

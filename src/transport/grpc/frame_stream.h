@@ -63,11 +63,15 @@ class FrameStream : public Resident, public std::enable_shared_from_this<FrameSt
   }
   bool idle() const { return !reading_ && !writing_; }
 
-  // Reads again with this turn's write or the next one's, or before the loop sleeps.
+  // Reads again with the next write, or before the loop sleeps, or after a while.
   void ReadSoon() {
-    if (read_pending_) return;
     read_pending_ = true;
-    loop_->DeferPastNextTurn([self = this->shared_from_this()] { self->Read(); });
+    if (read_deferred_) return;
+    read_deferred_ = true;
+    loop_->DeferForLong([self = this->shared_from_this()] {
+      self->read_deferred_ = false;
+      if (self->read_pending_) self->Read();
+    });
   }
 
  private:
@@ -114,7 +118,8 @@ class FrameStream : public Resident, public std::enable_shared_from_this<FrameSt
   bool broken_ = false;
   bool reading_ = false;
   bool writing_ = false;
-  bool read_pending_ = false;
+  bool read_pending_ = false;   // wanted, and not armed yet
+  bool read_deferred_ = false;  // the loop will see to it in time
   bool flush_pending_ = false;
   std::uint64_t frames_written_ = 0;
   Tag read_{[this](bool ok) { OnRead(ok); }};

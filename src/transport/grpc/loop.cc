@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <utility>
 
@@ -15,6 +16,10 @@ namespace {
 // after.
 constexpr std::int64_t kLongestSleepNs = 1'000'000'000;
 
+// How long the own thread stands back for a caller that may come again. Whatever else arrives
+// meanwhile waits as long at most.
+constexpr std::chrono::milliseconds kStandBack(1);
+
 // So many events at most before timers and posted work have their turn.
 constexpr int kMaxEventsPerTurn = 256;
 
@@ -22,8 +27,8 @@ constexpr int kMaxEventsPerTurn = 256;
 
 thread_local const GrpcLoop* GrpcLoop::current_ = nullptr;
 
-GrpcLoop::GrpcLoop(std::unique_ptr<::grpc::CompletionQueue> queue, absl::Duration spin)
-    : queue_(std::move(queue)), spin_ns_(absl::ToInt64Nanoseconds(spin)) {
+GrpcLoop::GrpcLoop(std::unique_ptr<::grpc::CompletionQueue> queue, absl::Duration spin, Loans loans)
+    : queue_(std::move(queue)), spin_ns_(absl::ToInt64Nanoseconds(spin)), takes_loans_(loans) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -65,6 +70,10 @@ void GrpcLoop::Post(Work work) {
     inbox_.push_back(std::move(work));
     has_inbox_.store(true, std::memory_order_relaxed);
     must_wake = asleep_ && !std::exchange(wake_pending_, true);
+    if (driver_ == Driver::kNobody) {
+      reclaim_ = true;
+      own_.notify_one();
+    }
   }
   if (must_wake) WakeUp();
 }
@@ -108,6 +117,76 @@ bool GrpcLoop::RunOnLoop(std::function<void()> work) {
   return call->ran;
 }
 
+// ---- Threads that wait
+// ---------------------------------------------------------------------------------
+
+bool GrpcLoop::Drive(absl::FunctionRef<void()> begin, absl::FunctionRef<bool()> done) {
+  if (OnLoop()) return false;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (driver_ != Driver::kNobody || reclaim_ || stopped_) return false;
+    driver_ = Driver::kLent;
+    ++loans_;
+  }
+  const GrpcLoop* const outer = std::exchange(current_, this);
+  begin();
+  while (!done()) RunTurn();
+  current_ = outer;
+  GiveBack();
+  return true;
+}
+
+void GrpcLoop::GiveBack() {
+  const bool work_left =
+      HasWork() || in_flight_ > 0 || waiters_.load(std::memory_order_relaxed) > 0 || stopping_;
+  std::lock_guard<std::mutex> lock(mutex_);
+  driver_ = Driver::kNobody;
+  if (work_left) reclaim_ = true;
+  // Not after each loan: the own thread looks for itself now and then, unless it said otherwise.
+  if (reclaim_ || awaits_return_) own_.notify_one();
+}
+
+void GrpcLoop::NoteWaiter(bool waits) {
+  if (waits) {
+    waiters_.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    waiters_.fetch_sub(1, std::memory_order_relaxed);
+    waiters_ended_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+// True when one thread waits at a time, and nothing else goes on.
+bool GrpcLoop::ShouldStandBack() {
+  if (takes_loans_ == Loans::kNone || waiters_ended_.load(std::memory_order_relaxed) == 0) {
+    return false;
+  }
+  const int ended = waiters_ended_.exchange(0, std::memory_order_relaxed);
+  return ended == 1 && waiters_.load(std::memory_order_relaxed) == 0 && in_flight_ == 0 &&
+         !HasWork() && !stopping_;
+}
+
+// Until somebody wants the own thread, or no caller came for a moment.
+void GrpcLoop::StandBack() {
+  current_ = nullptr;
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (inbox_.empty()) {
+    driver_ = Driver::kNobody;
+    std::uint64_t seen = loans_;
+    while (true) {
+      if (reclaim_ && driver_ == Driver::kNobody) break;
+      if (own_.wait_for(lock, kStandBack) != std::cv_status::timeout) continue;
+      if (loans_ != std::exchange(seen, loans_)) continue;  // callers come and go
+      if (driver_ == Driver::kNobody) break;                // no caller came
+      awaits_return_ = true;                                // one takes its time
+      own_.wait(lock);
+      awaits_return_ = false;
+    }
+  }
+  driver_ = Driver::kOwn;
+  reclaim_ = false;
+  current_ = this;
+}
+
 void GrpcLoop::Stop() {
   std::lock_guard<std::mutex> join(join_mutex_);
   if (!thread_.joinable()) return;
@@ -132,7 +211,10 @@ void GrpcLoop::Stop() {
 
 void GrpcLoop::Run() {
   current_ = this;
-  while (!Drained()) RunTurn();
+  while (!Drained()) {
+    RunTurn();
+    if (ShouldStandBack()) StandBack();
+  }
   queue_->Shutdown();
   void* tag = nullptr;
   bool ok = false;
@@ -140,7 +222,6 @@ void GrpcLoop::Run() {
   local_.clear();
   deferred_.clear();
   late_.clear();
-  last_late_.clear();
   current_ = nullptr;
 }
 
@@ -165,7 +246,6 @@ void GrpcLoop::RunTurn() {
   bool ok = false;
   bool event = Wait(&tag, &ok);
   turns_.fetch_add(1, std::memory_order_relaxed);
-  active_ = false;
   for (int events = 0; event; event = ++events < kMaxEventsPerTurn && Poll(&tag, &ok)) {
     static_cast<Tag*>(tag)->Fire(ok);
   }
@@ -174,7 +254,11 @@ void GrpcLoop::RunTurn() {
   // What these post or defer belongs to the next turn.
   std::vector<Work> deferred = std::exchange(deferred_, {});
   for (Work& work : deferred) std::move(std::exchange(work, nullptr))();
-  RunLate();
+  RunLate(/*all=*/false);
+  // From here on: turns that only tell of a finished write neither prolong nor end it.
+  if (spin_ns_ > 0 && (std::exchange(active_, false) || in_flight_ > 0)) {
+    spin_until_ = ReadMonotonicClocks().PlusNs(spin_ns_);
+  }
 }
 
 bool GrpcLoop::Poll(void** tag, bool* ok) {
@@ -190,21 +274,19 @@ bool GrpcLoop::HasWork() const {
 bool GrpcLoop::Wait(void** tag, bool* ok) {
   if (Poll(tag, ok)) return true;
   if (HasWork()) return false;
-  if (spin_ns_ > 0 && (active_ || in_flight_ > 0) && Spin(tag, ok)) return true;
+  if (spin_ns_ > 0 && Spin(tag, ok)) return true;
   if (HasWork()) return false;
-  RunLate();
-  RunLate();  // both generations
+  RunLate(/*all=*/true);
   if (HasWork()) return false;
   return Block(tag, ok);
 }
 
 bool GrpcLoop::Spin(void** tag, bool* ok) {
-  const Instant until = ReadMonotonicClocks().PlusNs(spin_ns_);
-  do {
+  while (!HasWork() && !ReadMonotonicClocks().Reached(spin_until_)) {
     // Whom we wait for may be waiting for this very core; without this, spinning gains nothing.
     sched_yield();
     if (Poll(tag, ok)) return true;
-  } while (!HasWork() && !ReadMonotonicClocks().Reached(until));
+  }
   return false;
 }
 
@@ -265,10 +347,15 @@ void GrpcLoop::RunPosted() {
   }
 }
 
-void GrpcLoop::RunLate() {
-  for (Work& work : last_late_) std::move(std::exchange(work, nullptr))();
-  last_late_.clear();
-  last_late_.swap(late_);
+void GrpcLoop::RunLate(bool all) {
+  if (late_.empty()) return;
+  const Instant now = Now();
+  for (std::size_t left = late_.size(); left > 0 && (all || now.Reached(late_.front().due));
+       --left) {
+    Late late = std::move(late_.front());
+    late_.pop_front();
+    std::move(late.work)();
+  }
 }
 
 }  // namespace tenure::grpc_transport

@@ -7,6 +7,7 @@
 #include <grpcpp/completion_queue.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -54,9 +55,13 @@ class GrpcLoop final : public Loop {
   // is microseconds away finds this thread awake. Zero: never. An idle loop never spins.
   static constexpr absl::Duration kDefaultSpin = absl::Microseconds(50);
 
+  // Whether threads that wait may drive the loop. Only where nobody else waits for its sockets:
+  // what arrives while the own thread stands back for them is seen up to a millisecond later.
+  enum class Loans : bool { kNone, kTaken };
+
   // The thread starts at once: work may be posted right away.
   explicit GrpcLoop(std::unique_ptr<::grpc::CompletionQueue> queue,
-                    absl::Duration spin = kDefaultSpin);
+                    absl::Duration spin = kDefaultSpin, Loans loans = Loans::kNone);
   ~GrpcLoop() override;
 
   Instant Now() override { return ReadMonotonicClocks(); }
@@ -65,14 +70,22 @@ class GrpcLoop final : public Loop {
   void Defer(Work work) override { deferred_.push_back(std::move(work)); }
   bool OnLoop() const override { return current_ == this; }
 
+  // The loop's own thread stands back for a moment when it has answered the only thread that
+  // waited: that thread's next call drives the loop itself, which saves two wake-ups. With several
+  // waiting threads the own one does all the work, and their operations share frames.
+  bool Drive(absl::FunctionRef<void()> begin, absl::FunctionRef<bool()> done) override;
+  void NoteWaiter(bool waits) override;
+
   ::grpc::CompletionQueue* queue() { return queue_.get(); }
 
   // ---- From the loop's thread only
   // -----------------------------------------------------------------
 
-  // Runs `work` at the end of the next turn, or before the loop blocks if that comes first. Here
-  // streams re-arm their reads: a write of the next turn then carries the window update along.
-  void DeferPastNextTurn(Work work) { late_.push_back(std::move(work)); }
+  // Runs `work` at the end of a turn that comes kLateNs or more from now, or before the loop blocks
+  // if that comes first. Here streams re-arm their reads, unless a write of theirs came before,
+  // which carries the window update along.
+  static constexpr std::int64_t kLateNs = 100'000;
+  void DeferForLong(Work work) { late_.push_back({Now().PlusNs(kLateNs), std::move(work)}); }
 
   // This turn carried operations, rather than heartbeats: more are likely to follow at once.
   void MarkActive() { active_ = true; }
@@ -98,14 +111,24 @@ class GrpcLoop final : public Loop {
  private:
   using Next = ::grpc::CompletionQueue::NextStatus;
 
+  // Who runs the turns. Only that thread touches what is "the loop's thread only" below.
+  enum class Driver : std::uint8_t {
+    kOwn,     // the loop's own thread
+    kNobody,  // it stands back, for a moment
+    kLent,    // a caller's
+  };
+
   void Run();
   void RunTurn();
+  bool ShouldStandBack();
+  void StandBack();
+  void GiveBack();
   bool Wait(void** tag, bool* ok);
   bool Spin(void** tag, bool* ok);
   bool Block(void** tag, bool* ok);
   void RunTimers();
   void RunPosted();
-  void RunLate();
+  void RunLate(bool all);
   bool Poll(void** tag, bool* ok);
   bool HasWork() const;
   void WakeUp();
@@ -117,15 +140,23 @@ class GrpcLoop final : public Loop {
 
   const std::unique_ptr<::grpc::CompletionQueue> queue_;
   const std::int64_t spin_ns_;
+  const Loans takes_loans_;
 
   std::mutex mutex_;
   std::vector<Work> inbox_;  // posted by other threads
   TimerQueue timers_;
-  bool asleep_ = false;                 // blocked in the queue, or about to be
-  bool wake_pending_ = false;           // the alarm is set and its event has not come back yet
-  bool stopped_ = false;                // nothing is posted any more
+  bool asleep_ = false;        // blocked in the queue, or about to be
+  bool wake_pending_ = false;  // the alarm is set and its event has not come back yet
+  bool stopped_ = false;       // nothing is posted any more
+  Driver driver_ = Driver::kOwn;
+  bool reclaim_ = false;                // the own thread is wanted
+  bool awaits_return_ = false;          // it wants to know when the loan ends
+  std::uint64_t loans_ = 0;             // so far
+  std::condition_variable own_;         // the own thread, standing back
   std::atomic<bool> has_inbox_{false};  // so that spinning needs no lock
   std::atomic<bool> stopping_{false};
+  std::atomic<int> waiters_{0};        // threads that wait for an answer, without driving
+  std::atomic<int> waiters_ended_{0};  // of those, answered since the own thread last looked
 
   ::grpc::Alarm alarm_;
   Tag woken_{[this](bool) { OnWoken(); }};
@@ -135,11 +166,15 @@ class GrpcLoop final : public Loop {
   std::vector<Work> ready_;
   std::deque<Work> local_;
   std::vector<Work> deferred_;
-  std::vector<Work> late_;       // for the end of the next turn
-  std::vector<Work> last_late_;  // for the end of this one
+  struct Late {
+    Instant due;
+    Work work;
+  };
+  std::deque<Late> late_;
   std::unordered_set<Resident*> residents_;
   std::int64_t in_flight_ = 0;
-  bool active_ = false;
+  bool active_ = false;  // this turn carried operations
+  Instant spin_until_;   // polls instead of sleeping until then
 
   std::atomic<std::uint64_t> turns_{0};
   std::mutex join_mutex_;

@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "transport/wire.h"
 
 namespace tenure::grpc_transport {
 
-PeerLink::PeerLink(GrpcLoop* loop, MemberId self, Peer peer, const Options& options)
+PeerLink::PeerLink(GrpcLoop* loop, MemberId self, Peer peer, const Options& options,
+                   OnEnvelopes on_envelopes)
     : loop_(loop),
       self_(std::move(self)),
       peer_(std::move(peer)),
       options_(options),
+      on_envelopes_(std::move(on_envelopes)),
       // Members that lost the same peer do not all come back at once.
       jitter_(static_cast<std::uint32_t>(self_.incarnation ^ (self_.incarnation >> 32))) {
   Connect();
@@ -24,15 +27,16 @@ PeerLink::~PeerLink() {
 void PeerLink::Connect() {
   retry_.Cancel();
   connected_ = false;
-  stream_ = ClientStream::Connect(
-      loop_, peer_.address, kPeerMethod, options_.stream,
-      {.on_open =
-           [this] {
-             connected_ = true;
-             stream_->FlushSoon();
-           },
-       .on_frame = [](const ReceivedFrame&) {},  // a later version may answer; this one does not
-       .on_closed = [this](const absl::Status&) { OnClosed(); }});
+  speaker_ = {};
+  stream_ =
+      ClientStream::Connect(loop_, peer_.address, kPeerMethod, options_.stream,
+                            {.on_open =
+                                 [this] {
+                                   connected_ = true;
+                                   stream_->FlushSoon();
+                                 },
+                             .on_frame = [this](const ReceivedFrame& bytes) { OnFrame(bytes); },
+                             .on_closed = [this](const absl::Status&) { OnClosed(); }});
   stream_->outgoing().Append([this](std::string* frame) {
     wire::AppendHello(
         wire::PeerHello{
@@ -41,6 +45,35 @@ void PeerLink::Connect() {
   });
   if (!away_.empty()) stream_->outgoing().Adopt(std::move(away_));
   away_.Clear();
+}
+
+void PeerLink::OnFrame(const ReceivedFrame& bytes) {
+  if (absl::Status status = TakeFrame(bytes); !status.ok()) stream_->Fail(std::move(status));
+}
+
+absl::Status PeerLink::TakeFrame(const ReceivedFrame& bytes) {
+  if (bytes.size() > options_.max_frame_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("a frame of ", bytes.size(), " bytes"));
+  }
+  absl::StatusOr<wire::PeerFrame> frame = wire::ParsePeerFrame({bytes.data(), bytes.size()});
+  if (!frame.ok()) return frame.status();
+  if (frame->hello.has_value()) {
+    if (!speaker_.empty()) return absl::InvalidArgumentError("a second hello");
+    if (frame->hello->from_name != peer_.name || frame->hello->from_incarnation == 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("at ", peer_.address, " is not ", peer_.name));
+    }
+    speaker_ = {frame->hello->from_name, frame->hello->from_incarnation};
+  }
+  if (frame->envelopes.empty()) return absl::OkStatus();
+  for (const Envelope& envelope : frame->envelopes) {
+    // A stream speaks for one incarnation: nothing of another's may be counted as its.
+    if (speaker_.empty() || envelope.from.incarnation != speaker_.incarnation) {
+      return absl::InvalidArgumentError("a message of another incarnation than the stream's");
+    }
+  }
+  on_envelopes_(speaker_, std::move(frame->envelopes));
+  return absl::OkStatus();
 }
 
 void PeerLink::OnClosed() {

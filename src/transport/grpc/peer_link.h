@@ -25,13 +25,19 @@ class PeerLink {
     std::size_t queue_bytes = 16 << 20;
     std::size_t queue_messages = 16384;
     std::size_t max_message_bytes = 4 << 20;
+    std::size_t max_frame_bytes = 4 << 20;
   };
   // While the peer is away only so much is kept, and the newest: older messages have had their
   // time.
   static constexpr std::size_t kKeptWhileAway = 64;
   static constexpr std::size_t kKeptBytesWhileAway = 1 << 20;
 
-  PeerLink(GrpcLoop* loop, MemberId self, Peer peer, const Options& options);
+  // What the peer says on the stream that was opened to it: its answers, mostly. Never called from
+  // inside a method of this class.
+  using OnEnvelopes = std::function<void(const MemberId& from, std::vector<Envelope>)>;
+
+  PeerLink(GrpcLoop* loop, MemberId self, Peer peer, const Options& options,
+           OnEnvelopes on_envelopes);
   ~PeerLink();
 
   const Peer& peer() const { return peer_; }
@@ -45,6 +51,8 @@ class PeerLink {
 
  private:
   void Connect();
+  void OnFrame(const ReceivedFrame& bytes);
+  absl::Status TakeFrame(const ReceivedFrame& bytes);
   void OnClosed();
   bool MakeRoom();
 
@@ -52,6 +60,8 @@ class PeerLink {
   const MemberId self_;
   const Peer peer_;
   const Options options_;
+  const OnEnvelopes on_envelopes_;
+  MemberId speaker_;  // who answered on the present stream; empty before its hello
   std::shared_ptr<ClientStream> stream_;  // null while waiting to try again
   FrameQueue away_;                       // what was sent meanwhile
   bool connected_ = false;

@@ -20,7 +20,8 @@ PeerLink::Options LinkOptions(const grpc::TransportOptions& options) {
       .last_retry = options.last_retry,
       .queue_bytes = options.peer_queue_bytes,
       .queue_messages = options.peer_queue_messages,
-      .max_message_bytes = options.max_frame_bytes - (64 << 10)};
+      .max_message_bytes = options.max_frame_bytes - (64 << 10),
+      .max_frame_bytes = options.max_frame_bytes};
 }
 
 // Whether a frame carried operations, rather than heartbeats or handshakes.
@@ -30,6 +31,17 @@ bool CarriesOperations(const PeerBody& body) {
     return append != nullptr && !append->entries.empty();
   }
   return std::holds_alternative<Forward>(body);
+}
+
+// What answers a message of the peer's own. It goes back on the peer's stream: there the one write
+// is answer, acknowledgement and window update together.
+bool IsAnswer(const PeerBody& body) {
+  if (const auto* message = std::get_if<raft::Message>(&body)) {
+    return std::holds_alternative<raft::AppendResponse>(*message) ||
+           std::holds_alternative<raft::VoteResponse>(*message);
+  }
+  const auto* forward = std::get_if<Forward>(&body);
+  return forward != nullptr && std::holds_alternative<ForwardedReplies>(*forward);
 }
 
 absl::string_view View(const ReceivedFrame& frame) { return {frame.data(), frame.size()}; }
@@ -98,6 +110,7 @@ void GrpcTransport::StopOnLoop() {
   watch_.Cancel();
   peers_.clear();
   clients_.clear();
+  ways_back_.clear();
   std::vector<std::shared_ptr<ServerStream>> streams;
   for (auto& [stream, incoming] : incoming_) streams.push_back(incoming.stream);
   for (const auto& stream : streams) stream->Abandon();
@@ -144,7 +157,11 @@ void GrpcTransport::OnClosed(ServerStream* stream) {
   if (found == incoming_.end()) return;
   const Incoming incoming = std::move(found->second);
   incoming_.erase(found);
-  if (!incoming.peer.empty()) --peer_streams_;
+  if (!incoming.peer.empty()) {
+    --peer_streams_;
+    const auto back = ways_back_.find(incoming.peer.name);
+    if (back != ways_back_.end() && back->second.stream == incoming.stream) ways_back_.erase(back);
+  }
   const auto client = clients_.find(incoming.client);
   if (client == clients_.end()) return;
   loop_->AddInFlight(-static_cast<std::int64_t>(client->second.in_flight));
@@ -195,6 +212,14 @@ absl::Status GrpcTransport::OnPeerHello(Incoming& incoming, const wire::PeerHell
   ++peer_streams_;
   incoming.peer = {hello.from_name, hello.from_incarnation};
   incoming.stream->Introduced();
+  incoming.stream->outgoing().Append([&](std::string* frame) {
+    wire::AppendHello(wire::PeerHello{.from_name = self_.id.name,
+                                      .from_incarnation = self_.id.incarnation,
+                                      .to_name = hello.from_name},
+                      frame);
+  });
+  incoming.stream->FlushSoon();
+  ways_back_[hello.from_name] = {incoming.peer, incoming.stream};
   // Who reconnects has given its earlier stream up.
   for (auto& [stream, other] : incoming_) {
     if (stream != incoming.stream.get() && other.peer == incoming.peer) {
@@ -221,13 +246,17 @@ absl::Status GrpcTransport::OnPeerFrame(Incoming& incoming, const ReceivedFrame&
       return absl::InvalidArgumentError("a message of another incarnation than the stream's");
     }
   }
-  for (Envelope& envelope : frame->envelopes) {
+  TakeEnvelopes(from, std::move(frame->envelopes));
+  return absl::OkStatus();
+}
+
+void GrpcTransport::TakeEnvelopes(const MemberId& from, std::vector<Envelope> envelopes) {
+  for (Envelope& envelope : envelopes) {
     if (CarriesOperations(envelope.body)) loop_->MarkActive();
     envelope.from = from;
     envelope.to.name = self_.id.name;
     if (sink_ != nullptr) sink_->OnPeer(std::move(envelope));
   }
-  return absl::OkStatus();
 }
 
 void GrpcTransport::SetPeers(absl::Span<const Peer> peers) {
@@ -238,7 +267,11 @@ void GrpcTransport::SetPeers(absl::Span<const Peer> peers) {
     wanted.insert(peer.name);
     std::unique_ptr<PeerLink>& link = peers_[peer.name];
     if (link != nullptr && link->peer() == peer) continue;
-    link = std::make_unique<PeerLink>(loop_.get(), self_.id, peer, link_options_);
+    link =
+        std::make_unique<PeerLink>(loop_.get(), self_.id, peer, link_options_,
+                                   [this](const MemberId& from, std::vector<Envelope> envelopes) {
+                                     TakeEnvelopes(from, std::move(envelopes));
+                                   });
   }
   for (auto at = peers_.begin(); at != peers_.end();) {
     at = wanted.contains(at->first) ? std::next(at) : peers_.erase(at);
@@ -250,7 +283,23 @@ void GrpcTransport::Send(Envelope envelope) {
   const auto link = peers_.find(envelope.to.name);
   if (link == peers_.end()) return;
   if (CarriesOperations(envelope.body)) loop_->MarkActive();
-  link->second->Send(envelope);
+  if (!IsAnswer(envelope.body) || !SendBack(envelope)) link->second->Send(envelope);
+}
+
+bool GrpcTransport::SendBack(const Envelope& envelope) {
+  const auto back = ways_back_.find(envelope.to.name);
+  if (back == ways_back_.end() || back->second.peer != envelope.to) return false;
+  ServerStream& stream = *back->second.stream;
+  FrameQueue& queue = stream.outgoing();
+  if (!stream.open() || stream.closing() || queue.elements() >= options_.peer_queue_messages ||
+      queue.bytes() >= options_.peer_queue_bytes) {
+    return false;
+  }
+  const std::size_t size =
+      queue.Append([&](std::string* frame) { wire::AppendEnvelope(envelope, frame); });
+  if (size > link_options_.max_message_bytes) queue.Undo(size);  // the peer would take offence
+  stream.FlushSoon();
+  return true;
 }
 
 PeerLink* GrpcTransport::peer_link(const std::string& name) {

@@ -61,6 +61,9 @@ class GrpcTransport final : public Transport {
   void OnFrame(ServerStream* stream, const ReceivedFrame& frame);
   void OnClosed(ServerStream* stream);
   absl::Status OnPeerFrame(Incoming& incoming, const ReceivedFrame& frame);
+  void TakeEnvelopes(const MemberId& from, std::vector<Envelope> envelopes);
+  // False: the peer has no stream here that takes it.
+  bool SendBack(const Envelope& envelope);
   absl::Status OnPeerHello(Incoming& incoming, const wire::PeerHello& hello);
   absl::Status OnClientFrame(Incoming& incoming, const ReceivedFrame& frame);
   void OnClientHello(Incoming& incoming);
@@ -84,6 +87,12 @@ class GrpcTransport final : public Transport {
   TransportSink* sink_ = nullptr;  // null: not started, or stopped
   std::map<std::string, std::unique_ptr<PeerLink>, std::less<>> peers_;
   std::unordered_map<ServerStream*, Incoming> incoming_;
+  // The newest stream of each peer, by its name: what answers the peer goes back on it.
+  struct WayBack {
+    MemberId peer;
+    std::shared_ptr<ServerStream> stream;
+  };
+  std::map<std::string, WayBack, std::less<>> ways_back_;
   std::unordered_map<ConnectionId, Client> clients_;
   ConnectionId last_client_ = 0;
   std::size_t peer_streams_ = 0;

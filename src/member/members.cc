@@ -1,0 +1,448 @@
+// Who takes part: what a leader does by itself about restarted members (BOOTSTRAP rules 7 to 12),
+// and what a member does that is not one any more.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "machine/codec.h"
+#include "member/actor.h"
+
+namespace tenure::member {
+namespace {
+
+// A learner this close to the end of the log has caught up: what is left goes with the next append.
+constexpr Index kClose = 64;
+// Who does not answer is asked after once in so many heartbeat intervals.
+constexpr int kAskEvery = 5;
+constexpr std::size_t kChangesMax = 64;
+constexpr std::size_t kMembersMax = 7;
+// An operator's change that cannot be done within this is given up.
+constexpr absl::Duration kChangeLimit = absl::Minutes(2);
+
+const raft::Server* FindName(const std::vector<raft::Server>& servers, const std::string& name) {
+  for (const raft::Server& server : servers) {
+    if (server.id.name == name) return &server;
+  }
+  return nullptr;
+}
+
+bool Names(const raft::Configuration& configuration, const MemberId& id) {
+  for (const auto* servers :
+       {&configuration.voters, &configuration.voters_outgoing, &configuration.learners}) {
+    for (const raft::Server& server : *servers) {
+      if (server.id == id) return true;
+    }
+  }
+  return false;
+}
+
+void EraseName(std::vector<raft::Server>& servers, const std::string& name) {
+  std::erase_if(servers, [&name](const raft::Server& s) { return s.id.name == name; });
+}
+
+}  // namespace
+
+// ---- Changes
+
+bool Actor::MayConfigure() const {
+  return leading() && failed_.ok() && core_->commit_index() >= core_->term_start_index() &&
+         core_->configuration_index() <= core_->commit_index() && !core_->configuration().joint() &&
+         !core_->transferring();
+}
+
+bool Actor::CaughtUp(const MemberId& id) const {
+  const auto progress = core_->progress(id);
+  return progress.has_value() && progress->active && !progress->snapshot &&
+         progress->match_index + kClose >= core_->last_index();
+}
+
+bool Actor::Configure(raft::Configuration configuration) {
+  raft::Output output = core_->Step(
+      now_, raft::Configure{std::move(configuration.voters), std::move(configuration.learners)});
+  const bool taken = output.proposed.has_value();
+  if (!output.refused.ok()) Log(absl::StrCat("no change of members: ", output.refused.message()));
+  Execute(std::move(output));
+  return taken;
+}
+
+void Actor::TendMembers() {
+  if (!core_.has_value() || !failed_.ok() || !now_.Reached(tend_at_)) return;
+  tend_at_ = now_ + options_.heartbeat_interval;
+  if ((leading() || leader_.empty()) && now_.Reached(ask_at_)) {
+    ask_at_ = now_ + kAskEvery * options_.heartbeat_interval;
+    AskForLosses();
+  }
+  GoOnWithChanges();
+  if (leader_.empty()) MaybeStartAnew();
+  if (!MayConfigure()) return;
+  // The exchange: in one joint change, and only once the loss is attested by name (rule 10).
+  const raft::Configuration& now = core_->configuration();
+  for (const raft::Server& learner : now.learners) {
+    const raft::Server* voter = FindName(now.voters, learner.id.name);
+    if (voter == nullptr || !core_->lost(voter->id) || !CaughtUp(learner.id)) continue;
+    Log(absl::StrCat("exchanges ", voter->id.ToString(), " for ", learner.id.ToString()));
+    Promote(learner);
+    return;
+  }
+}
+
+// In place of a voter of its name, if there is one.
+bool Actor::Promote(const raft::Server& learner) {
+  raft::Configuration next = core_->configuration();
+  EraseName(next.voters, learner.id.name);
+  next.voters.push_back(learner);
+  EraseName(next.learners, learner.id.name);
+  return Configure(std::move(next));
+}
+
+// ---- What operators ask
+
+void Actor::AdmitChange(AskerRef ref, std::uint64_t id, ChangeMembers change) {
+  PendingChange pending{{ref, id}, std::move(change), now_};
+  const std::string& name = pending.change.name;
+  if (pending.change.action > MemberAction::kTransfer) {
+    Fail(pending, "this member does not know such a change; upgrade it");
+    return;
+  }
+  if (name.empty() && pending.change.action != MemberAction::kTransfer) {
+    Fail(pending, "which member?");
+    return;
+  }
+  if (changes_.size() >= kChangesMax) {
+    return Refuse(pending.asked, Refusal::kOverloaded, "too many changes of members at once");
+  }
+  if (pending.change.action == MemberAction::kAdd) {
+    if (pending.change.address.empty()) {
+      Fail(pending, absl::StrCat("at which address is ", name, "?"));
+      return;
+    }
+    bootstrap_.Welcome(name);
+  }
+  changes_.push_back(std::move(pending));
+  GoOnWithChanges();
+  UpdatePeers();  // whoever is to come is spoken to
+}
+
+void Actor::GoOnWithChanges() {
+  if (changes_.empty() || !leading() || !failed_.ok()) return;
+  std::deque<PendingChange> waiting = std::exchange(changes_, {});
+  while (!waiting.empty()) {
+    PendingChange change = std::move(waiting.front());
+    waiting.pop_front();
+    if (askers_.Find(change.asked.asker) == nullptr) continue;  // nobody waits for it any more
+    if (!leading()) {
+      Refuse(change.asked, Refusal::kNotLeader, NotLeaderMessage());
+    } else if (!GoOn(change)) {
+      changes_.push_back(std::move(change));
+    }
+  }
+}
+
+bool Actor::Done(const PendingChange& change) {
+  Answer(change.asked, machine::EncodeReply(StatusReply()));
+  return true;
+}
+
+bool Actor::Fail(const PendingChange& change, std::string why, ReplyCode code) {
+  Reply reply;
+  reply.code = code;
+  reply.message = std::move(why);
+  Answer(change.asked, machine::EncodeReply(reply));
+  return true;
+}
+
+bool Actor::GoOn(const PendingChange& change) {
+  if (now_.HolderElapsedNs(change.since) > absl::ToInt64Nanoseconds(kChangeLimit)) {
+    return Fail(
+        change,
+        absl::StrCat("gave up after ", absl::FormatDuration(kChangeLimit), ": ", Advice(Status())),
+        ReplyCode::kLimit);
+  }
+  switch (change.change.action) {
+    case MemberAction::kAdd:
+    case MemberAction::kPromote:
+      return GoOnAdding(change);
+    case MemberAction::kRemove:
+      return GoOnRemoving(change);
+    case MemberAction::kTransfer:
+      return GoOnTransferring(change);
+  }
+  return Fail(change, "this member does not know such a change");
+}
+
+bool Actor::GoOnAdding(const PendingChange& change) {
+  if (!MayConfigure()) return false;
+  const std::string& name = change.change.name;
+  const bool add = change.change.action == MemberAction::kAdd;
+  const raft::Configuration& now = core_->configuration();
+  const raft::Server* learner = FindName(now.learners, name);
+  if (const raft::Server* voter = FindName(now.voters, name); voter != nullptr) {
+    if (add && voter->address != change.change.address) {
+      return Fail(change, absl::StrCat(name, " is a member at ", voter->address,
+                                       "; remove it before it is added at another address"));
+    }
+    // A restarted one takes its place by itself, which is not what was asked.
+    return Done(change);
+  }
+  if (learner == nullptr) {
+    if (!add) return Fail(change, absl::StrCat(name, " is not a learner of this cluster"));
+    if (now.voters.size() + now.learners.size() >= kMembersMax) {
+      return Fail(change, absl::StrCat("a cluster has ", kMembersMax, " members at most"));
+    }
+    return false;  // until it says that it is there: OnStranger
+  }
+  if (CaughtUp(learner->id)) Promote(raft::Server(*learner));
+  return false;
+}
+
+bool Actor::GoOnRemoving(const PendingChange& change) {
+  if (!MayConfigure()) return false;
+  const std::string& name = change.change.name;
+  raft::Configuration next = core_->configuration();
+  if (FindName(next.voters, name) == nullptr && FindName(next.learners, name) == nullptr) {
+    return Done(change);
+  }
+  EraseName(next.voters, name);
+  EraseName(next.learners, name);
+  if (next.voters.empty()) return Fail(change, "a cluster needs a voter: this is the last");
+  if (name == self_.name) {  // whoever leads next removes this one
+    if (absl::Status status = BeginTransfer({}); !status.ok()) {
+      return Fail(change,
+                  absl::StrCat("cannot hand over before it is removed: ", status.message()));
+    }
+    return false;
+  }
+  Log(absl::StrCat("removes ", name));
+  Configure(std::move(next));
+  return false;
+}
+
+bool Actor::GoOnTransferring(const PendingChange& change) {
+  if (core_->transferring()) return false;
+  const std::string& name = change.change.name;
+  if (name == self_.name) return Done(change);
+  MemberId target;
+  if (!name.empty()) {
+    const raft::Server* voter = FindName(core_->configuration().voters, name);
+    if (voter == nullptr)
+      return Fail(change, absl::StrCat(name, " is not a voter of this cluster"));
+    target = voter->id;
+  }
+  if (absl::Status status = BeginTransfer(target); !status.ok()) {
+    return Fail(change, std::string(status.message()), ReplyCode::kLimit);
+  }
+  return false;
+}
+
+absl::Status Actor::BeginTransfer(const MemberId& target) {
+  // Time goes on up to here, so that a leader change puts no take-over off (PITFALLS T6).
+  if (!core_->transferring() && machine_.HasDeadline()) {
+    const std::int64_t stamp = clock_.Advance(now_, core_->committed_stamp_ns());
+    if (stamp > core_->last_stamp_ns()) ProposeEntry(stamp, {}, {});
+  }
+  raft::Output output = core_->Step(now_, raft::Transfer{target});
+  absl::Status refused = output.refused;
+  Execute(std::move(output));
+  return refused;
+}
+
+void Actor::OnTransferEnded(bool leads_on) {
+  for (auto& done : std::exchange(handovers_, {})) {
+    std::move(done)(leads_on ? absl::UnavailableError("nobody took leadership in time")
+                             : absl::OkStatus());
+  }
+  std::deque<PendingChange> changes = std::exchange(changes_, {});
+  for (PendingChange& change : changes) {
+    const bool transfer = change.change.action == MemberAction::kTransfer;
+    if (transfer && leads_on) {
+      Fail(change, "leadership was not taken in time: the target does not answer, or lags",
+           ReplyCode::kLimit);
+    } else if (leads_on || transfer) {
+      changes_.push_back(std::move(change));  // a transfer is done when somebody leads
+    } else {
+      Refuse(change.asked, Refusal::kNotLeader, NotLeaderMessage());
+    }
+  }
+}
+
+void Actor::OnLeader() {
+  std::deque<PendingChange> changes = std::exchange(changes_, {});
+  for (PendingChange& change : changes) {
+    if (change.change.action == MemberAction::kTransfer) {
+      Done(change);
+    } else {
+      changes_.push_back(std::move(change));
+    }
+  }
+}
+
+void Actor::HandOver(absl::AnyInvocable<void(absl::Status) &&> done) {
+  const std::lock_guard<std::recursive_mutex> lock(anchor_->mutex);
+  if (closed_ || !leading() || !failed_.ok()) return std::move(done)(absl::OkStatus());
+  now_ = loop_.Now();
+  if (core_->configuration().voters.size() == 1 && !core_->configuration().joint()) {
+    return std::move(done)(absl::OkStatus());  // there is nobody who would miss it
+  }
+  if (!core_->transferring()) {
+    if (absl::Status status = BeginTransfer({}); !status.ok()) {
+      return std::move(done)(absl::UnavailableError(
+          absl::StrCat("leadership cannot be handed over: ", status.message())));
+    }
+  }
+  handovers_.push_back(std::move(done));
+  Schedule();
+}
+
+// ---- Restarted members
+
+void Actor::OnStranger(const Bootstrap::Output::Stranger& stranger) {
+  if (!leading() || core_->commit_index() < core_->term_start_index()) return;
+  const raft::Configuration& now = core_->configuration();
+  const raft::Server* earlier = nullptr;
+  for (const auto* servers : {&now.learners, &now.voters_outgoing, &now.voters}) {
+    if (const raft::Server* found = FindName(*servers, stranger.id.name)) earlier = found;
+  }
+  std::string address = earlier == nullptr ? "" : earlier->address;
+  for (const PendingChange& pending : changes_) {
+    if (pending.change.action == MemberAction::kAdd && pending.change.name == stranger.id.name) {
+      address = pending.change.address;
+    }
+  }
+  if (address.empty()) {
+    if (stranger.in && stranger.has_log) {
+      TellRemoved(stranger.id, "it was removed from the cluster");
+    }
+    return;
+  }
+  if (!stranger.in) return DoBootstrap(bootstrap_.Invite(now_, stranger.id));
+  if (!MayConfigure()) return;  // it says so again
+  raft::Configuration next = now;
+  EraseName(next.learners, stranger.id.name);
+  next.learners.push_back({stranger.id, std::move(address)});
+  Log(absl::StrCat(
+      stranger.id.ToString(), " joins as a learner",
+      earlier == nullptr ? std::string() : absl::StrCat(", to replace ", earlier->id.ToString())));
+  Configure(std::move(next));
+}
+
+void Actor::OnLost(const MemberId& who) {
+  if (!core_.has_value() || core_->lost(who) || !Names(core_->configuration(), who)) return;
+  Log(absl::StrCat(who.ToString(), " is lost: a younger incarnation attests it"));
+  Step(raft::AttestLost{who});
+}
+
+void Actor::AskForLosses() {
+  const raft::Configuration& now = core_->configuration();
+  for (const auto* servers : {&now.voters, &now.voters_outgoing}) {
+    for (const raft::Server& server : *servers) {
+      if (server.id.name == self_.name || core_->lost(server.id)) continue;
+      const auto progress = core_->progress(server.id);
+      if (progress.has_value() && progress->active) continue;
+      transport_->Send({cluster_, self_, {server.id.name, 0}, Handshake(LostQuery{server.id})});
+    }
+  }
+}
+
+std::string Actor::MajorityLost() const {
+  const raft::Configuration& now = core_->configuration();
+  for (const auto* half : {&now.voters, &now.voters_outgoing}) {
+    const std::size_t all = half->size();
+    const auto left = static_cast<std::size_t>(std::count_if(
+        half->begin(), half->end(), [this](const raft::Server& s) { return !core_->lost(s.id); }));
+    if (all == 0 || left >= all - (all / 2 + 1) + 1) continue;
+    return absl::StrCat("only ", left, " of ", all,
+                        " voters kept their memory, so what was acknowledged may be gone: an "
+                        "operator must choose a survivor and start a new cluster");
+  }
+  return "";
+}
+
+void Actor::MaybeStartAnew() {
+  // What a disk holds is never given up without an operator.
+  if (held_commands_ || storage_->durable() || MajorityLost().empty()) return;
+  if (core_->HoldsCommands()) return;
+  FailForGood(absl::AbortedError(
+      "a majority lost its memory before the cluster held anything: it must start anew, as a free "
+      "member"));
+}
+
+// ---- Clients of a short-handed leader
+
+void Actor::BecomeSilent() {
+  silent_ = Silent();
+  if (!silent_) return Log("an ordinary majority holds again: answers clients");
+  Log("too few members are left for an ordinary majority: clients wait until the lost are "
+      "replaced");
+  DropListeners("a lost member is being replaced");
+}
+
+// ---- Removed members
+
+void Actor::OnConfiguration(std::shared_ptr<const raft::Configuration> configuration) {
+  const std::shared_ptr<const raft::Configuration> before =
+      std::exchange(committed_, std::move(configuration));
+  bootstrap_.SetConfiguration(committed_);
+  if (Names(*committed_, self_)) {
+    named_once_ = true;
+  } else if (named_once_ && !committed_->joint()) {
+    removed_ = true;
+  }
+  if (before == nullptr || !leading() || committed_->joint()) return;
+  for (const auto* servers : {&before->voters, &before->voters_outgoing, &before->learners}) {
+    for (const raft::Server& server : *servers) {
+      if (server.id != self_ && !Names(*committed_, server.id)) {
+        std::erase_if(departed_, [&](const Peer& peer) { return peer.name == server.id.name; });
+        if (departed_.size() == kMembersMax) departed_.erase(departed_.begin());
+        departed_.push_back({server.id.name, server.address});
+        UpdatePeers();
+        TellRemoved(server.id, "it was removed from the cluster");
+      }
+    }
+  }
+}
+
+void Actor::TellRemoved(const MemberId& id, std::string reason) {
+  transport_->Send({cluster_, self_, id, Handshake(NotAMember{std::move(reason), true})});
+}
+
+void Actor::UpdatePeers() {
+  std::vector<Peer> peers;
+  const auto add = [&](const std::string& name, const std::string& address) {
+    if (name == self_.name) return;
+    for (Peer& peer : peers) {
+      if (peer.name == name) return;
+    }
+    peers.push_back({name, address});
+  };
+  if (core_.has_value()) {
+    peers_since_ = core_->configuration_index();
+    const raft::Configuration& now = core_->configuration();
+    for (const auto* servers : {&now.voters, &now.voters_outgoing, &now.learners}) {
+      for (const raft::Server& server : *servers) add(server.id.name, server.address);
+    }
+  }
+  // Nor is anybody let go before the change that removes it is committed.
+  if (committed_ != nullptr) {
+    for (const auto* servers :
+         {&committed_->voters, &committed_->voters_outgoing, &committed_->learners}) {
+      for (const raft::Server& server : *servers) add(server.id.name, server.address);
+    }
+  }
+  for (const Peer& peer : departed_) add(peer.name, peer.address);
+  for (const Peer& peer : members_) add(peer.name, peer.address);
+  for (const PendingChange& pending : changes_) {
+    if (pending.change.action == MemberAction::kAdd) {
+      add(pending.change.name, pending.change.address);
+    }
+  }
+  transport_->SetPeers(peers);
+}
+
+}  // namespace tenure::member

@@ -1,0 +1,212 @@
+// The checker against brute force on small random histories, and on histories with planted
+// violations.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "raft/prng.h"
+#include "tests/checker/linearizability.h"
+#include "tests/checker/lock_model.h"
+#include "tests/checker/register_model.h"
+
+namespace tenure::checker {
+namespace {
+
+using raft::Prng;
+constexpr std::uint64_t kBudget = 1'000'000;
+
+// Every order of every choice of the optional calls. For histories of a few calls.
+template <typename Model>
+bool BruteForce(const std::vector<Call<typename Model::Operation>>& calls) {
+  std::vector<std::size_t> order(calls.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  do {
+    // An order is real if nobody comes before one that had ended before it started.
+    bool real = true;
+    for (std::size_t i = 0; real && i < order.size(); ++i) {
+      for (std::size_t j = i + 1; real && j < order.size(); ++j)
+        real = calls[order[j]].optional || calls[order[j]].end >= calls[order[i]].start;
+    }
+    if (!real) continue;
+    std::vector<std::size_t> optional;
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      if (calls[i].optional) optional.push_back(i);
+    }
+    for (std::uint64_t chosen = 0; chosen < std::uint64_t{1} << optional.size(); ++chosen) {
+      Model model;
+      bool fits = true;
+      for (std::size_t i = 0; fits && i < order.size(); ++i) {
+        const auto it = std::find(optional.begin(), optional.end(), order[i]);
+        if (it != optional.end() && (chosen >> (it - optional.begin()) & 1) == 0) continue;
+        fits = model.Step(calls[order[i]].operation);
+      }
+      if (fits) return true;
+    }
+  } while (std::next_permutation(order.begin(), order.end()));
+  return false;
+}
+
+template <typename Operation>
+void Interval(Prng& random, Call<Operation>* call) {
+  call->start = static_cast<std::int64_t>(random.Below(12));
+  call->end = call->start + 1 + static_cast<std::int64_t>(random.Below(6));
+  call->optional = random.Below(5) == 0;
+  if (call->optional) call->end = kNeverEnds;
+}
+
+TEST(CheckerTest, AgreesWithBruteForceOnRegisters) {
+  Prng random(1);
+  int linearizable = 0;
+  constexpr int kHistories = 4000;
+  for (int i = 0; i < kHistories; ++i) {
+    std::vector<Call<RegisterOperation>> calls(1 + random.Below(6));
+    for (auto& call : calls) {
+      call.operation.kind = static_cast<RegisterOperation::Kind>(random.Below(4));
+      call.operation.value = static_cast<std::int64_t>(random.Below(3));
+      call.operation.expected = static_cast<std::int64_t>(random.Below(3));
+      Interval(random, &call);
+    }
+    const bool expected = BruteForce<RegisterModel>(calls);
+    const Result result = CheckLinearizable(calls, RegisterModel(), kBudget);
+    ASSERT_EQ(result.verdict, expected ? Verdict::kLinearizable : Verdict::kViolated)
+        << "history " << i;
+    linearizable += expected ? 1 : 0;
+  }
+  // Both answers were really asked for.
+  EXPECT_GT(linearizable, kHistories / 10);
+  EXPECT_LT(linearizable, kHistories * 9 / 10);
+}
+
+TEST(CheckerTest, AgreesWithBruteForceOnLocks) {
+  Prng random(2);
+  int linearizable = 0;
+  int fast = 0;
+  constexpr int kHistories = 6000;
+  for (int i = 0; i < kHistories; ++i) {
+    std::vector<Call<LockOperation>> calls;
+    // Each token is granted once, as in life; everything else is as it comes.
+    const std::uint64_t tokens = 1 + random.Below(2);
+    for (std::uint64_t token = 1; token <= tokens; ++token) {
+      calls.push_back({.operation = {LockOperation::Kind::kAcquire, token}});
+      Interval(random, &calls.back());
+    }
+    const std::size_t more = random.Below(5);
+    for (std::size_t j = 0; j < more; ++j) {
+      const auto kind = static_cast<LockOperation::Kind>(1 + random.Below(3));
+      std::uint64_t token = random.Below(tokens + 1);
+      if (kind != LockOperation::Kind::kRead) token = std::max<std::uint64_t>(token, 1);
+      calls.push_back({.operation = {kind, token}});
+      Interval(random, &calls.back());
+    }
+    const bool expected = BruteForce<LockModel>(calls);
+    const Result result = CheckLock(calls, kBudget);
+    ASSERT_EQ(result.verdict, expected ? Verdict::kLinearizable : Verdict::kViolated)
+        << "history " << i;
+    linearizable += expected ? 1 : 0;
+    fast += result.fast ? 1 : 0;
+  }
+  EXPECT_GT(linearizable, kHistories / 10);
+  EXPECT_LT(linearizable, kHistories * 9 / 10);
+  EXPECT_GT(fast, linearizable / 2) << "the fast path settles most of what is right";
+}
+
+// A long, right history of one lock: `grants` of them, with reads in between and beside.
+std::vector<Call<LockOperation>> LongHistory(Prng& random, int grants) {
+  std::vector<Call<LockOperation>> calls;
+  std::int64_t now = 0;
+  std::uint64_t token = 0;
+  const auto around = [&](LockOperation operation) {
+    calls.push_back({.operation = operation,
+                     .start = now - static_cast<std::int64_t>(random.Below(30)),
+                     .end = now + static_cast<std::int64_t>(random.Below(30))});
+  };
+  for (int i = 0; i < grants; ++i) {
+    now += 10;
+    if (random.Below(3) == 0) around({LockOperation::Kind::kRead, 0});
+    now += 10;
+    token += 1 + random.Below(5);
+    around({LockOperation::Kind::kAcquire, token});
+    for (std::uint64_t reads = random.Below(4); reads > 0; --reads) {
+      now += 5;
+      around({LockOperation::Kind::kRead, token});
+    }
+    now += 10;
+    if (random.Below(4) == 0) {  // nobody knows when
+      calls.push_back(
+          {.operation = {LockOperation::Kind::kEnd, token}, .start = now, .optional = true});
+    } else {
+      around({LockOperation::Kind::kEnd, token});
+    }
+  }
+  return calls;
+}
+
+TEST(CheckerTest, TakesLongHistoriesAndFindsWhatIsPlantedInThem) {
+  Prng random(3);
+  for (int i = 0; i < 200; ++i) {
+    std::vector<Call<LockOperation>> calls = LongHistory(random, 60);
+    ASSERT_EQ(CheckLock(calls, kBudget).verdict, Verdict::kLinearizable) << i;
+
+    // A stale read: long after two later grants had been seen.
+    std::vector<Call<LockOperation>> stale = calls;
+    const std::int64_t late = calls.back().start + 1000;
+    stale.push_back({.operation = {LockOperation::Kind::kRead, calls.front().operation.token},
+                     .start = late,
+                     .end = late + 1});
+    if (calls.front().operation.token != 0) {
+      EXPECT_EQ(CheckLock(stale, kBudget).verdict, Verdict::kViolated) << i;
+    }
+
+    // A grant to two at once: the second before the first could end.
+    std::vector<Call<LockOperation>> two = calls;
+    std::uint64_t highest = 0;
+    for (const auto& call : calls) highest = std::max(highest, call.operation.token);
+    two.push_back({.operation = {LockOperation::Kind::kAcquire, highest + 1},
+                   .start = late,
+                   .end = late + 1});
+    two.push_back({.operation = {LockOperation::Kind::kAcquire, highest + 2},
+                   .start = late + 2,
+                   .end = late + 3});
+    EXPECT_EQ(CheckLock(two, kBudget).verdict, Verdict::kViolated) << i;
+  }
+}
+
+TEST(CheckerTest, AGrantWithALowerTokenAfterAHigherOneIsAViolation) {
+  std::vector<Call<LockOperation>> calls = {
+      {.operation = {LockOperation::Kind::kAcquire, 5}, .start = 0, .end = 1},
+      {.operation = {LockOperation::Kind::kEnd, 5}, .start = 2, .end = 3},
+      {.operation = {LockOperation::Kind::kAcquire, 4}, .start = 4, .end = 5}};
+  EXPECT_EQ(CheckLock(calls, kBudget).verdict, Verdict::kViolated);
+  calls[2].operation.token = 6;
+  EXPECT_EQ(CheckLock(calls, kBudget).verdict, Verdict::kLinearizable);
+}
+
+TEST(CheckerTest, UnknownOutcomesMayHaveHappenedOrNot) {
+  std::vector<Call<LockOperation>> calls = {
+      {.operation = {LockOperation::Kind::kAcquire, 1}, .start = 0, .end = 1},
+      {.operation = {LockOperation::Kind::kEnd, 1}, .start = 2, .optional = true},
+      {.operation = {LockOperation::Kind::kRead, 1}, .start = 10, .end = 11},
+      {.operation = {LockOperation::Kind::kRead, 0}, .start = 12, .end = 13}};
+  EXPECT_EQ(CheckLock(calls, kBudget).verdict, Verdict::kLinearizable) << "it took its time";
+  calls[1].start = 14;
+  EXPECT_EQ(CheckLock(calls, kBudget).verdict, Verdict::kViolated) << "not before it was asked";
+}
+
+TEST(CheckerTest, ABudgetThatIsUsedUpIsNoAnswer) {
+  // Writes of many values at once, and a read of one that nobody wrote: every order is tried.
+  std::vector<Call<RegisterOperation>> calls;
+  for (std::int64_t i = 1; i <= 14; ++i) {
+    calls.push_back({.operation = {RegisterOperation::Kind::kWrite, i}, .start = 0, .end = 100});
+  }
+  calls.push_back({.operation = {RegisterOperation::Kind::kRead, 99}, .start = 50, .end = 60});
+  const Result result = CheckLinearizable(calls, RegisterModel(), 1000);
+  EXPECT_EQ(result.verdict, Verdict::kUnknown);
+  EXPECT_GT(result.configurations, 1000u);
+  EXPECT_EQ(CheckLinearizable(calls, RegisterModel(), kBudget).verdict, Verdict::kViolated);
+}
+
+}  // namespace
+}  // namespace tenure::checker

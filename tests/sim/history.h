@@ -1,0 +1,65 @@
+// What clients asked of each lock and were told, for the linearizability checker.
+#ifndef TENURE_TESTS_SIM_HISTORY_H_
+#define TENURE_TESTS_SIM_HISTORY_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "tenure/types.h"
+#include "tests/checker/lock_model.h"
+
+namespace tenure::sim {
+
+// In true time, which no client knows.
+class History {
+ public:
+  using Id = std::size_t;
+
+  // A wait for the lock begins. Unless it is granted it may have been, and have been given back.
+  Id Asked(const std::string& lock, SessionId session, absl::Duration now);
+  absl::Duration asked(Id wait) const { return absl::Nanoseconds(waits_[wait].asked); }
+  void Granted(Id wait, Revision token, absl::Duration now);
+
+  // Unless it is answered it may or may not have taken effect.
+  Id Unlocking(const std::string& lock, Revision token, absl::Duration now);
+  void Unlocked(Id unlock, bool held, absl::Duration now);
+  // From `when` on, `token` may be over, by whatever end: dropped, its session lost, its holder
+  // dead.
+  void MayEnd(const std::string& lock, Revision token, absl::Duration when);
+  // The cluster was wiped: all tokens may be over.
+  void AllMayEnd(absl::Duration now);
+
+  Id Reading(const std::string& lock, absl::Duration now);
+  void Read(Id read, Revision holder, SessionId session, absl::Duration now);
+
+  // Empty if every lock's history is linearizable; otherwise which is not. Counts the calls, and
+  // the locks that needed a search.
+  std::string Check(std::uint64_t* operations, std::uint64_t* slow) const;
+
+ private:
+  struct Wait {
+    std::string lock;
+    SessionId session = 0;
+    std::int64_t asked = 0;
+    Revision token = 0;  // 0: not granted, as far as the client knows
+  };
+  struct Open {
+    std::string lock;
+    Revision token = 0;
+    std::int64_t start = 0;
+    std::size_t place = 0;  // in of_[lock], of an unlock
+  };
+
+  std::vector<Wait> waits_;
+  std::vector<Open> open_;
+  std::vector<std::int64_t> wipes_;
+  std::map<std::string, std::vector<checker::Call<checker::LockOperation>>> of_;
+  std::map<std::string, std::map<Revision, SessionId>> seen_;  // holders that reads told of
+};
+
+}  // namespace tenure::sim
+
+#endif  // TENURE_TESTS_SIM_HISTORY_H_

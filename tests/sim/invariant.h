@@ -1,0 +1,88 @@
+// The interface of everything that must hold. Each invariant is one file in invariants/, and hears
+// what happens as it happens: each step of each core, each message, each write, each entry that is
+// applied, and what clients are told.
+#ifndef TENURE_TESTS_SIM_INVARIANT_H_
+#define TENURE_TESTS_SIM_INVARIANT_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "machine/machine.h"
+#include "raft/core.h"
+#include "tenure/command.h"
+#include "tenure/mutex.h"
+#include "tenure/raft_types.h"
+#include "tenure/storage.h"
+#include "tenure/transport.h"
+#include "tests/sim/facts.h"
+
+namespace tenure::sim {
+
+struct Scene;
+
+// Who acts.
+struct Actor {
+  IncarnationFacts* facts = nullptr;  // before the act
+  Instant now;                        // by its own clocks
+};
+
+// A guard that a client got.
+struct Hold {
+  std::uint64_t id = 0;
+  int client = 0;
+  std::string lock;
+  Revision token = 0;
+  SessionId session = 0;
+  LockGuard guard;  // empty once it was given back
+};
+
+class Invariant {
+ public:
+  Invariant(Scene& scene, absl::string_view name) : scene_(scene), name_(name) {}
+  virtual ~Invariant() = default;
+  Invariant(const Invariant&) = delete;
+  Invariant& operator=(const Invariant&) = delete;
+
+  // A process starts, with what its storage gave it. `actor.facts` are those of its earlier life,
+  // if it had one.
+  virtual void OnRecovered(const Actor&, const Recovered&) {}
+  virtual void OnStep(const Actor&, const ClusterId&, const raft::Core&, const raft::Output&) {}
+  // Handed to the disk; durable.
+  virtual void OnWrite(const Actor&, const raft::WriteBatch&) {}
+  virtual void OnSend(const Actor&, const Envelope&) {}
+  // `first`: no other member has applied it before.
+  struct AppliedEntry {
+    const ClusterId& cluster;
+    const raft::Entry& entry;
+    absl::Span<const Command> commands;
+    const machine::Applied& applied;
+    const machine::Machine& machine;
+    bool first;
+  };
+  virtual void OnApplied(const Actor&, const AppliedEntry&) {}
+
+  // A client has a new guard. All others are in `holds`, each until it is given back.
+  virtual void OnGranted(const Hold&, absl::Span<const Hold* const> /*holds*/) {}
+  // A holder that believes itself to be one writes to what the lock guards.
+  virtual void OnGuardedWrite(const Hold&) {}
+  // A client is told that its session is over, `left` before its own deadline.
+  virtual void OnLost(SessionId, absl::Duration /*left*/) {}
+  // A read was answered: of a machine at `revision`, asked for when `committed` was the greatest
+  // revision of what was committed.
+  virtual void OnRead(Revision /*committed*/, Revision /*revision*/) {}
+
+ protected:
+  void Fail(absl::string_view what) const;
+
+  Scene& scene_;
+
+ private:
+  const std::string name_;
+};
+
+}  // namespace tenure::sim
+
+#endif  // TENURE_TESTS_SIM_INVARIANT_H_

@@ -1,0 +1,57 @@
+// What a message tells of its sender's term, vote and log is durable when it leaves. Ongaro's
+// dissertation, section 3.8 ("before responding to RPCs"); PITFALLS C11, C12, C13.
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "tests/sim/invariants/all.h"
+#include "tests/sim/scene.h"
+
+namespace tenure::sim {
+namespace {
+
+class DurableBeforeSpoken final : public Invariant {
+ public:
+  explicit DurableBeforeSpoken(Scene& scene) : Invariant(scene, "durable before spoken") {}
+
+  void OnSend(const Actor& actor, const Envelope& envelope) override {
+    const auto* message = std::get_if<raft::Message>(&envelope.body);
+    if (message == nullptr) return;
+    const IncarnationFacts& facts = *actor.facts;
+    const raft::HardState& durable = facts.durable.hard_state();
+    const auto said_too_early = [&](absl::string_view what, Term term) {
+      Fail(absl::StrCat(facts.id.ToString(), " says ", what, " in term ", term, ", but has term ",
+                        durable.term, " with a vote for ",
+                        durable.vote.empty() ? "nobody" : durable.vote.ToString(),
+                        " and a log up to ", facts.durable.last_index(), " on its disk"));
+    };
+    if (const auto* ask = std::get_if<raft::VoteRequest>(message)) {
+      if (ask->pre_vote) return;
+      if (durable.term < ask->term || (durable.term == ask->term && durable.vote != facts.id))
+        said_too_early("\"vote for me\"", ask->term);
+    } else if (const auto* vote = std::get_if<raft::VoteResponse>(message)) {
+      if (vote->pre_vote || !vote->granted) return;
+      if (durable.term < vote->request_term ||
+          (durable.term == vote->request_term && durable.vote != envelope.to))
+        said_too_early(absl::StrCat("\"my vote is ", envelope.to.ToString(), "'s\""),
+                       vote->request_term);
+    } else if (const auto* append = std::get_if<raft::AppendRequest>(message)) {
+      if (durable.term < append->term) said_too_early("\"I lead\"", append->term);
+    } else if (const auto* answer = std::get_if<raft::AppendResponse>(message)) {
+      if (!answer->accepted) return;
+      if (durable.term < answer->term) return said_too_early("\"accepted\"", answer->term);
+      // In a later term it may have been truncated since: an acknowledgement that waited for its
+      // write is no worse than one that the network delays.
+      if (durable.term == answer->term && facts.durable.last_index() < answer->match_index)
+        said_too_early(absl::StrCat("\"I have all up to ", answer->match_index, "\""),
+                       answer->term);
+    }
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Invariant> NewDurableBeforeSpoken(Scene& scene) {
+  return std::make_unique<DurableBeforeSpoken>(scene);
+}
+
+}  // namespace tenure::sim

@@ -1,0 +1,380 @@
+#include "tests/sim/members.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "machine/machine.h"
+#include "raft/core.h"
+
+namespace tenure::sim {
+
+namespace {
+
+// 2026-09: what the wall clocks say when a run begins.
+constexpr std::int64_t kWallClock = 1'790'000'000;
+
+}  // namespace
+
+// One member: a machine, and the process on it.
+class Member final : public member::NodeObserver {
+ public:
+  Member(Scene& scene, Members& all, int number, std::string name)
+      : scene_(scene), all_(all), name_(std::move(name)), number_(number) {
+    testing::NodeOptions options;
+    options.disk.durable = scene.plan.durable;
+    options.disk.latency_max = scene.plan.disk_latency_max;
+    options.turn_cost = scene.plan.member_turn_cost;
+    machine_ = &scene.world.AddNode(name_, options);
+  }
+  ~Member() override { Destroy(); }
+
+  void Start();
+  void Kill();
+  void Destroy() {
+    node_.reset();
+    transport_.reset();
+    storage_.reset();
+  }
+
+  // ---- what crosses the seams
+  void OnOpened(const MemberId& self, const Recovered& recovered);
+  void OnWrite(const raft::WriteBatch& batch);
+  void OnDurable(const raft::WriteBatch& batch);
+  void OnSend(const Envelope& envelope);
+
+  // ---- NodeObserver
+  void OnStep(const ClusterId& cluster, const raft::Core& core,
+              const raft::Output& output) override;
+  void OnApplied(const ClusterId& cluster, const raft::Entry& entry,
+                 absl::Span<const Command> commands, const machine::Applied& applied,
+                 const machine::Machine& machine) override;
+
+  testing::VirtualNode& machine() const { return *machine_; }
+  member::Node* node() const { return node_.get(); }
+
+  absl::Status stopped_;
+  int kill_at_write_ = 0;  // 0: not
+  bool kill_once_durable_ = false;
+  std::size_t keep_ = 0;
+  bool condemned_ = false;  // a fault that ends this process is on its way
+
+ private:
+  class SeenTransport;
+  class SeenStorage;
+
+  bool alive() const { return machine_->alive(); }
+  // By its own clocks; of what was already killed within this turn nothing is asked any more.
+  Actor Self() { return {facts_, machine_->loop().Now()}; }
+  // Ends the process now, within its turn; its remains go when the turn is over.
+  void KillWithin();
+  void Commit(ClusterFacts& cluster, const raft::Core& core, const raft::Output& output);
+
+  Scene& scene_;
+  Members& all_;
+  const std::string name_;
+  const int number_;
+  testing::VirtualNode* machine_ = nullptr;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Storage> storage_;
+  std::unique_ptr<member::Node> node_;
+  IncarnationFacts* facts_ = nullptr;
+};
+
+// ---- The seams
+// ------------------------------------------------------------------------------------
+
+class Member::SeenTransport final : public Transport {
+ public:
+  SeenTransport(Member& member, std::unique_ptr<Transport> under)
+      : member_(member), under_(std::move(under)) {}
+  Loop& loop() override { return under_->loop(); }
+  absl::Status Start(const Identity& self, TransportSink* sink) override {
+    return under_->Start(self, sink);
+  }
+  std::string bound_address() const override { return under_->bound_address(); }
+  void SetPeers(absl::Span<const Peer> peers) override { under_->SetPeers(peers); }
+  void Send(Envelope envelope) override {
+    if (member_.alive()) member_.OnSend(envelope);
+    under_->Send(std::move(envelope));
+  }
+  void SendToClient(ConnectionId connection, ServerMessage message) override {
+    under_->SendToClient(connection, std::move(message));
+  }
+  void CloseClient(ConnectionId connection, absl::Status why) override {
+    under_->CloseClient(connection, std::move(why));
+  }
+  void Stop() override { under_->Stop(); }
+
+ private:
+  Member& member_;
+  const std::unique_ptr<Transport> under_;
+};
+
+class Member::SeenStorage final : public Storage {
+ public:
+  SeenStorage(Member& member, std::unique_ptr<Storage> under)
+      : member_(member), under_(std::move(under)) {}
+  absl::StatusOr<Recovered> Open(const MemberId& self) override {
+    absl::StatusOr<Recovered> recovered = under_->Open(self);
+    if (recovered.ok()) member_.OnOpened(self, *recovered);
+    return recovered;
+  }
+  void Write(raft::WriteBatch batch, absl::AnyInvocable<void(absl::Status) &&> done) override {
+    if (!member_.alive()) return;
+    member_.OnWrite(batch);
+    const bool counts = member_.kill_at_write_ > 0 && --member_.kill_at_write_ == 0;
+    const bool kill_now = counts && !member_.kill_once_durable_;
+    const bool kill_then = counts && member_.kill_once_durable_;
+    under_->Write(batch, [&member = member_, batch, kill_then,
+                          done = std::move(done)](absl::Status status) mutable {
+      if (!member.alive()) return;
+      if (status.ok()) member.OnDurable(batch);
+      if (kill_then) {
+        member.scene_.marks.Visit("killed once durable, before a word");
+        return member.KillWithin();
+      }
+      std::move(done)(std::move(status));
+    });
+    if (!kill_now || !member_.alive()) return;
+    member_.scene_.marks.Visit("killed with a write on its way");
+    member_.machine_->disk().KeepAtNextCrash(member_.keep_);
+    member_.KillWithin();
+  }
+  absl::StatusOr<std::vector<raft::Entry>> Read(Index first, Index last,
+                                                std::size_t max_bytes) override {
+    return under_->Read(first, last, max_bytes);
+  }
+  bool durable() const override { return under_->durable(); }
+
+ private:
+  Member& member_;
+  const std::unique_ptr<Storage> under_;
+};
+
+void Member::OnOpened(const MemberId& self, const Recovered& recovered) {
+  const bool had = !recovered.cluster.empty();
+  const MemberId id = had ? recovered.self : self;
+  IncarnationFacts& facts = scene_.facts.incarnations[id];
+  facts.id = id;
+  facts_ = &facts;
+  if (had) scene_.TellAll([&](Invariant& each) { each.OnRecovered(Self(), recovered); });
+  facts.written.Recover(recovered);
+  facts.durable.Recover(recovered);
+  facts.term = recovered.hard_state.term;
+  facts.commit = 0;
+  facts.applied = 0;
+  facts.leads = false;
+  facts.recovered = had;
+  facts.started = scene_.world.now();
+  facts.started_by_own_clock = machine_->loop().Now();
+}
+
+void Member::OnWrite(const raft::WriteBatch& batch) {
+  scene_.TellAll([&](Invariant& each) { each.OnWrite(Self(), batch); });
+  facts_->written.Apply(batch);
+}
+
+void Member::OnDurable(const raft::WriteBatch& batch) { facts_->durable.Apply(batch); }
+
+void Member::OnSend(const Envelope& envelope) {
+  scene_.TellAll([&](Invariant& each) { each.OnSend(Self(), envelope); });
+}
+
+void Member::OnStep(const ClusterId& cluster, const raft::Core& core, const raft::Output& output) {
+  if (!alive()) return;
+  ClusterFacts& facts = scene_.facts.clusters[cluster];
+  scene_.TellAll([&](Invariant& each) { each.OnStep(Self(), cluster, core, output); });
+  const bool led = facts_->leads;
+  facts_->term = core.term();
+  facts_->commit = core.commit_index();
+  facts_->leads = core.role() == raft::Role::kLeader;
+  if (output.role_change.has_value()) {
+    if (facts_->leads && facts.leaders.try_emplace(core.term(), facts_->id).second) {
+      facts.last_term = std::max(facts.last_term, core.term());
+      ++scene_.facts.leader_changes;
+      scene_.marks.Visit("elections won");
+    } else if (led && !facts_->leads) {
+      scene_.marks.Visit("leaders deposed");
+    }
+  }
+  if (!output.reads_refused.empty()) scene_.marks.Visit("reads refused by a deposed leader");
+  Commit(facts, core, output);
+}
+
+void Member::Commit(ClusterFacts& cluster, const raft::Core& core, const raft::Output& output) {
+  for (const raft::Entry& entry : output.committed) {
+    if (entry.index != cluster.last_committed() + 1) continue;
+    cluster.committed.push_back({FactOf(entry), core.term(), scene_.world.now()});
+    scene_.facts.last_commit_at = scene_.world.now();
+    if (entry.term < core.term()) scene_.marks.Visit("committed by a later term's entry");
+  }
+}
+
+void Member::OnApplied(const ClusterId& cluster, const raft::Entry& entry,
+                       absl::Span<const Command> commands, const machine::Applied& applied,
+                       const machine::Machine& machine) {
+  if (!alive()) return;
+  ClusterFacts& facts = scene_.facts.clusters[cluster];
+  const bool first = entry.index == facts.applied.size() + 1;
+  scene_.TellAll([&](Invariant& each) {
+    each.OnApplied(Self(), {cluster, entry, commands, applied, machine, first});
+  });
+  facts_->applied = entry.index;
+  if (!first) return;
+  facts.applied.push_back({machine.StateHash(), machine.revision()});
+  scene_.facts.revision = std::max(scene_.facts.revision, machine.revision());
+  scene_.world.MixIntoTrace(machine.StateHash());
+  for (const SessionEvent& event : applied.events) {
+    if (std::holds_alternative<SessionEndedEvent>(event.body))
+      scene_.facts.ended.emplace(event.session, scene_.world.now());
+  }
+}
+
+// ---- The process
+// ----------------------------------------------------------------------------------
+
+void Member::Start() {
+  Destroy();  // of one that was killed within its turn
+  machine_->Restart();
+  stopped_ = absl::OkStatus();
+  kill_at_write_ = 0;
+  condemned_ = false;
+  machine_->disk().FailNextWrite(absl::OkStatus());
+  transport_ = std::make_unique<SeenTransport>(*this, machine_->NewTransport());
+  storage_ = std::make_unique<SeenStorage>(*this, machine_->NewStorage());
+  const Plan& plan = scene_.plan;
+  MemberOptions options;
+  options.id = name_;
+  for (int i = 0; i < all_.size(); ++i)
+    absl::StrAppend(&options.cluster, i == 0 ? "" : ",", all_.name(i), "=", all_.address(i));
+  options.assert_new = all_.assert_new_;
+  options.heartbeat_interval = plan.heartbeat;
+  options.election_timeout_min = plan.election_min;
+  options.election_timeout_max = plan.election_max;
+  options.ttl_max = plan.ttl_max;
+  options.clock_drift_max = plan.drift_max;
+  options.seed = 1 + scene_.world.RandomBelow(std::uint64_t{1} << 62);
+  options.incarnation = 1 + scene_.world.RandomBelow(std::uint64_t{1} << 62);
+  options.log = [this](absl::string_view text) { scene_.line.Say(text); };
+  options.on_stopped = [this](absl::Status why) { stopped_ = std::move(why); };
+  member::NodeEnvironment environment;
+  environment.wall_clock = [this] {
+    return absl::FromUnixSeconds(kWallClock) + scene_.world.now();
+  };
+  environment.observer = this;
+  absl::StatusOr<std::unique_ptr<member::Node>> node = member::Node::Start(
+      std::move(options), transport_.get(), storage_.get(), std::move(environment));
+  if (!node.ok())
+    return scene_.Violated("start",
+                           absl::StrCat(name_, " does not start: ", node.status().message()));
+  node_ = *std::move(node);
+}
+
+void Member::Kill() {
+  machine_->Resume();
+  machine_->Kill();
+  Destroy();
+}
+
+void Member::KillWithin() {
+  scene_.line.Say(absl::StrCat(name_, " is killed at a write"));
+  machine_->Kill();
+  scene_.world.After(absl::ZeroDuration(), [this] {
+    if (!alive()) Destroy();
+  });
+}
+
+// ---- All of them
+// ----------------------------------------------------------------------------------
+
+Members::Members(Scene& scene) : scene_(scene), assert_new_(scene.plan.assert_new) {
+  for (int i = 0; i < scene.plan.members; ++i)
+    members_.push_back(std::make_unique<Member>(scene, *this, i, name(i)));
+}
+Members::~Members() = default;
+
+std::string Members::name(int i) const { return absl::StrCat("n", i + 1); }
+std::string Members::address(int i) const { return absl::StrCat(name(i), ":1"); }
+testing::VirtualNode& Members::machine(int i) { return members_[i]->machine(); }
+
+void Members::StartAll() {
+  for (int i = 0; i < size(); ++i) Start(i);
+}
+void Members::Start(int i) {
+  if (running(i)) Kill(i);
+  members_[i]->Start();
+}
+void Members::Kill(int i) { members_[i]->Kill(); }
+void Members::KillAtWrite(int i, int writes, bool once_durable, std::size_t keep) {
+  members_[i]->kill_at_write_ = writes;
+  members_[i]->kill_once_durable_ = once_durable;
+  members_[i]->keep_ = keep;
+  members_[i]->condemned_ = writes > 0;
+}
+void Members::FailNextWrite(int i, absl::Status why) {
+  members_[i]->condemned_ = !why.ok();
+  machine(i).disk().FailNextWrite(std::move(why));
+}
+
+bool Members::running(int i) const {
+  return members_[i]->node() != nullptr && members_[i]->machine().alive();
+}
+bool Members::well(int i) const {
+  return running(i) && !members_[i]->machine().paused() && members_[i]->stopped_.ok();
+}
+absl::Status Members::stopped(int i) const { return members_[i]->stopped_; }
+ClusterStatus Members::Status(int i) const { return members_[i]->node()->Status(); }
+MemberId Members::id(int i) const { return members_[i]->node()->id(); }
+
+int Members::Leader() const {
+  int leader = -1;
+  Term term = 0;
+  for (int i = 0; i < size(); ++i) {
+    if (!well(i)) continue;
+    const IncarnationFacts& facts = scene_.facts.incarnations[id(i)];
+    if (!facts.leads || facts.term <= term) continue;
+    leader = i;
+    term = facts.term;
+  }
+  return leader;
+}
+
+bool Members::Converged() const {
+  const int leader = Leader();
+  if (leader < 0) return false;
+  const ClusterStatus first = Status(leader);
+  if (first.applied != first.commit || first.applied < 2) return false;
+  for (const MemberStatus& member : first.members) {
+    for (int i = 0; i < size(); ++i) {
+      if (!running(i) || member.id != id(i)) continue;
+      if (!stopped(i).ok()) return false;
+      const ClusterStatus status = Status(i);
+      // A follower hears of a commit by the next message.
+      if (status.leader != first.leader || status.applied + 3 < first.applied) return false;
+    }
+  }
+  return true;
+}
+
+int Members::VotersAlive() const {
+  const int leader = Leader();
+  if (leader < 0) return 0;
+  int alive = 0;
+  for (const MemberStatus& member : Status(leader).members) {
+    for (int i = 0; i < size(); ++i) alive += running(i) && member.id == id(i) ? 1 : 0;
+  }
+  return alive;
+}
+
+// Until incarnations are exchanged, whoever forgot is lost for good: the others must be a quorum.
+bool Members::MayForget(int i) const {
+  if (scene_.plan.durable) return true;
+  int keep = 0;
+  for (int j = 0; j < size(); ++j) {
+    if (j == i || !running(j) || !members_[j]->stopped_.ok() || members_[j]->condemned_) continue;
+    keep += Status(j).cluster.empty() ? 0 : 1;
+  }
+  return keep >= size() / 2 + 1;
+}
+
+}  // namespace tenure::sim

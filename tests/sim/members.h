@@ -1,0 +1,72 @@
+// The cluster under test: real member code on virtual machines, with everything that crosses a seam
+// seen on its way.
+#ifndef TENURE_TESTS_SIM_MEMBERS_H_
+#define TENURE_TESTS_SIM_MEMBERS_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "member/node.h"
+#include "tenure/testing/world.h"
+#include "tests/sim/scene.h"
+
+namespace tenure::sim {
+
+class Member;
+
+class Members {
+ public:
+  explicit Members(Scene& scene);
+  ~Members();
+  Members(const Members&) = delete;
+  Members& operator=(const Members&) = delete;
+
+  int size() const { return static_cast<int>(members_.size()); }
+  std::string name(int i) const;
+  std::string address(int i) const;
+  testing::VirtualNode& machine(int i);
+
+  void StartAll();
+  void Start(int i);
+  void Kill(int i);
+  // When it hands its disk the `writes`-th write from now, or when that has become durable: within
+  // the very turn.
+  void KillAtWrite(int i, int writes, bool once_durable, std::size_t keep);
+  // The next write fails, so the member stops itself; OK: not any more.
+  void FailNextWrite(int i, absl::Status why);
+  bool running(int i) const;
+  // It runs, nobody paused it, and it did not stop by itself.
+  bool well(int i) const;
+  // Stopped by itself: its storage failed, or it was declared lost.
+  absl::Status stopped(int i) const;
+  ClusterStatus Status(int i) const;
+  MemberId id(int i) const;
+
+  // The member that leads in the greatest term, as itself believes; -1: none.
+  int Leader() const;
+  // One leads, and everybody who runs and belongs to its cluster follows it and has applied what it
+  // has, or nearly.
+  bool Converged() const;
+  // Whom the present leader's configuration names in its present incarnation.
+  int VotersAlive() const;
+  // Whether the cluster, were the member killed and so forget, could still form a quorum. Always,
+  // with a disk.
+  bool MayForget(int i) const;
+
+  // The next starts do not assert that no earlier holder lives.
+  void set_assert_new(bool value) { assert_new_ = value; }
+
+ private:
+  friend class Member;
+  Scene& scene_;
+  bool assert_new_;
+  std::vector<std::unique_ptr<Member>> members_;
+};
+
+}  // namespace tenure::sim
+
+#endif  // TENURE_TESTS_SIM_MEMBERS_H_

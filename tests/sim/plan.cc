@@ -1,0 +1,119 @@
+#include "tests/sim/plan.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "raft/prng.h"
+#include "testing/random.h"
+
+namespace tenure::sim {
+
+using testing::DrawChance;
+using testing::DrawNs;
+
+const char* NameOf(Fault fault) {
+  switch (fault) {
+    case Fault::kPartition:
+      return "partition";
+    case Fault::kOneWay:
+      return "one-way cut";
+    case Fault::kBrokenLink:
+      return "broken link";
+    case Fault::kClog:
+      return "clog";
+    case Fault::kCutClient:
+      return "client cut off";
+    case Fault::kNoise:
+      return "noise";
+    case Fault::kKill:
+      return "kill";
+    case Fault::kKillAtWrite:
+      return "kill at a write";
+    case Fault::kKillAll:
+      return "kill all";
+    case Fault::kPause:
+      return "pause";
+    case Fault::kSuspend:
+      return "suspend";
+    case Fault::kSlow:
+      return "slow";
+    case Fault::kDiskSlow:
+      return "slow disk";
+    case Fault::kDiskStall:
+      return "stalled disk";
+    case Fault::kDiskFail:
+      return "failed write";
+    case Fault::kPauseClient:
+      return "client paused";
+    case Fault::kSuspendClient:
+      return "client suspended";
+    case Fault::kKillClient:
+      return "client killed";
+    case Fault::kClockDrift:
+      return "clock drift";
+    case Fault::kClockJump:
+      return "clock jump";
+    case Fault::kCount:
+      break;
+  }
+  return "?";
+}
+
+Plan DrawPlan(std::uint64_t seed) {
+  // Apart from the world's own randomness, which begins at the same seed.
+  raft::Prng random(seed ^ 0x706c616e706c616eu);
+  const auto chance = [&random](double p) { return DrawChance(random, p); };
+  const auto between = [&random](absl::Duration min, absl::Duration max) {
+    return absl::Nanoseconds(DrawNs(random, min, max));
+  };
+  const auto pick = [&random](std::initializer_list<int> from) {
+    return *(from.begin() + random.Below(from.size()));
+  };
+
+  Plan plan;
+  plan.seed = seed;
+  plan.members = pick({1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 6, 7});
+  plan.durable = chance(0.6);
+  if (chance(0.4)) {
+    plan.heartbeat = between(absl::Milliseconds(40), absl::Milliseconds(150));
+    plan.election_min = plan.heartbeat * (2 + static_cast<double>(random.Below(30)) / 10);
+    plan.election_max = plan.election_min * (1.2 + static_cast<double>(random.Below(20)) / 10);
+  }
+  plan.ttl_max = between(absl::Seconds(3), absl::Seconds(12));
+  plan.assert_new = chance(0.9);
+  if (plan.durable && chance(0.8))
+    plan.disk_latency_max = between(absl::Microseconds(100), absl::Milliseconds(8));
+  if (chance(0.2)) plan.member_turn_cost = between(absl::Microseconds(10), absl::Milliseconds(2));
+  plan.link.latency_max = between(absl::Milliseconds(1), absl::Milliseconds(8));
+  plan.wild_clocks = chance(0.15);
+
+  plan.clients = 2 + static_cast<int>(random.Below(4));
+  plan.sessions = 1 + static_cast<int>(random.Below(2));
+  plan.locks = 1 + static_cast<int>(random.Below(4));
+  plan.think_max = between(absl::Milliseconds(40), absl::Milliseconds(800));
+
+  plan.chaos = between(absl::Seconds(30), absl::Seconds(120));
+  plan.fault_gap_max = between(absl::Milliseconds(300), absl::Seconds(4));
+  const double density = 0.15 + 0.1 * static_cast<double>(random.Below(6));
+  for (bool& enabled : plan.enabled) enabled = chance(density);
+  plan.restless = plan.members >= 3 && chance(0.25);
+  return plan;
+}
+
+std::string Plan::Describe() const {
+  std::vector<std::string> faults;
+  for (int i = 0; i < kFaults; ++i) {
+    if (enabled[i]) faults.emplace_back(NameOf(static_cast<Fault>(i)));
+  }
+  return absl::StrCat(
+      members, durable ? " durable" : " memory-only", " members (heartbeat ",
+      absl::FormatDuration(heartbeat), ", election ", absl::FormatDuration(election_min), " to ",
+      absl::FormatDuration(election_max), ", greatest TTL ", absl::FormatDuration(ttl_max),
+      wild_clocks ? ", wild clocks" : "", "), ", clients, " clients with ", sessions,
+      " sessions on ", locks, " locks, ", absl::FormatDuration(chaos),
+      " of: ", faults.empty() ? "no faults" : absl::StrJoin(faults, ", "),
+      restless ? "; then restless leaders" : "");
+}
+
+}  // namespace tenure::sim

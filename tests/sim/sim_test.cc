@@ -1,0 +1,47 @@
+// The simulator itself: it is deterministic, its seeds differ, and a few of them are clean.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "tests/sim/run.h"
+
+namespace tenure::sim {
+namespace {
+
+TEST(SimTest, ASeedReplaysARun) {
+  for (const std::uint64_t seed : {1, 2, 3, 4, 5}) {
+    const Outcome first = RunSeed(seed);
+    const Outcome second = RunSeed(seed);
+    EXPECT_EQ(first.trace_hash, second.trace_hash) << "seed " << seed;
+    EXPECT_EQ(first.events, second.events) << "seed " << seed;
+    EXPECT_EQ(first.violations, second.violations) << "seed " << seed;
+  }
+}
+
+TEST(SimTest, SeedsDiffer) {
+  std::set<std::uint64_t> hashes;
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) hashes.insert(RunSeed(seed).trace_hash);
+  EXPECT_EQ(hashes.size(), 5u);
+}
+
+class SeedTest : public ::testing::TestWithParam<std::uint64_t> {};
+
+// What they do besides is printed by tenure_sim; here it counts that something was done at all.
+TEST_P(SeedTest, IsClean) {
+  const Outcome outcome = RunSeed(GetParam());
+  EXPECT_TRUE(outcome.violations.empty()) << absl::StrJoin(outcome.violations, "\n")
+                                          << "\nbuild/release/bin/tenure_sim --seed=" << GetParam();
+  EXPECT_GT(outcome.counts.grants, 10u);
+  EXPECT_GT(outcome.counts.reads, 0u);
+  EXPECT_GT(outcome.checked_calls, outcome.counts.grants);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sim, SeedTest, ::testing::Range(std::uint64_t{100}, std::uint64_t{112}),
+                         [](const auto& param) { return absl::StrCat("Seed", param.param); });
+
+}  // namespace
+}  // namespace tenure::sim
