@@ -143,6 +143,9 @@ class Member::SeenStorage final : public Storage {
                                                 std::size_t max_bytes) override {
     return under_->Read(first, last, max_bytes);
   }
+  absl::StatusOr<raft::Payload> ReadSnapshot(Index index, std::uint64_t offset) override {
+    return under_->ReadSnapshot(index, offset);
+  }
   bool durable() const override { return under_->durable(); }
 
  private:
