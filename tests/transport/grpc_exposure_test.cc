@@ -137,7 +137,7 @@ TEST_F(GrpcExposure, X2_AFrameOfManyMegabytesIsNotCollected) {
     stream = nullptr;
   });
   RecordProperty("resident_kib", static_cast<int>(most >> 10));
-  EXPECT_LT(most, 64 << 20);
+  EXPECT_LT(most, 48 << 20) << "what all connections together may leave unfinished";
   ExpectOthersServed();
 }
 
