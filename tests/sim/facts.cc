@@ -28,19 +28,24 @@ void LogFact::Recover(const Recovered& recovered) {
   *this = {};
   trimmed_through_ = recovered.trimmed_through;
   trimmed_term_ = recovered.trimmed_term;
+  snapshot_through_ = recovered.snapshot.index;
   hard_state_ = recovered.hard_state;
   for (const raft::Entry& entry : recovered.entries) entries_.push_back(FactOf(entry));
 }
 
 void LogFact::Apply(const raft::WriteBatch& batch) {
   if (batch.hard_state.has_value()) hard_state_ = *batch.hard_state;
+  if (batch.snapshot.has_value()) snapshot_through_ = batch.snapshot->index;
+  if (batch.snapshot.has_value() && TermAt(batch.snapshot->index) != batch.snapshot->term) {
+    // Installed: the log did not hold its entry, and is replaced by it.
+    entries_.clear();
+    trimmed_through_ = batch.snapshot->index;
+    trimmed_term_ = batch.snapshot->term;
+  }
   if (batch.truncate_from > 0) {
     while (!entries_.empty() && entries_.back().index >= batch.truncate_from) entries_.pop_back();
   }
   for (const raft::Entry& entry : batch.entries) {
-    if (entries_.empty() && entry.index > trimmed_through_ + 1) {
-      trimmed_through_ = entry.index - 1;  // installed from elsewhere
-    }
     entries_.push_back(FactOf(entry));
   }
   while (!entries_.empty() && entries_.front().index <= batch.trim_through) {

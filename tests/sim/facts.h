@@ -47,10 +47,13 @@ class LogFact {
   // The term of the entry at `index`, also of the last one that was trimmed; nothing if unknown.
   std::optional<Term> TermAt(Index index) const;
   const raft::HardState& hard_state() const { return hard_state_; }
+  // What its snapshot stands for; 0: none.
+  Index snapshot_through() const { return snapshot_through_; }
 
  private:
   Index trimmed_through_ = 0;
   Term trimmed_term_ = 0;
+  Index snapshot_through_ = 0;
   std::deque<EntryFact> entries_;
   raft::HardState hard_state_;
 };

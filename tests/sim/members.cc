@@ -164,7 +164,7 @@ void Member::OnOpened(const MemberId& self, const Recovered& recovered) {
   facts.durable.Recover(recovered);
   facts.term = recovered.hard_state.term;
   facts.commit = 0;
-  facts.applied = 0;
+  facts.applied = recovered.snapshot.index;
   facts.leads = false;
   facts.recovered = had;
   facts.started = scene_.world.now();
@@ -368,15 +368,19 @@ int Members::VotersAlive() const {
   return alive;
 }
 
-// Until incarnations are exchanged, whoever forgot is lost for good: the others must be a quorum.
+// Whoever forgets is lost until another has taken its place: one at a time, and only when the
+// leader can do without it.
 bool Members::MayForget(int i) const {
   if (scene_.plan.durable) return true;
-  int keep = 0;
   for (int j = 0; j < size(); ++j) {
-    if (j == i || !running(j) || !members_[j]->stopped_.ok() || members_[j]->condemned_) continue;
-    keep += Status(j).cluster.empty() ? 0 : 1;
+    if (j != i && (!running(j) || !members_[j]->stopped_.ok() || members_[j]->condemned_))
+      return false;
   }
-  return keep >= size() / 2 + 1;
+  const int leader = Leader();
+  if (leader < 0) return false;
+  const ClusterStatus status = Status(leader);
+  return status.may_stop_one && VotersAlive() == size() &&
+         static_cast<int>(status.members.size()) == size();
 }
 
 }  // namespace tenure::sim

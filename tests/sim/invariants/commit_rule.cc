@@ -33,11 +33,30 @@ class CommitRule final : public Invariant {
         const EntryFact* entry = log.At(last.index);
         if (entry != nullptr ? *entry == fact : log.Trimmed(last.index)) ++have;
       }
-      if (have >= half->size() / 2 + 1) continue;
+      const std::size_t quorum = half->size() / 2 + 1;
+      if (have >= quorum || AllThatRemain(*half, have)) continue;
       return Fail(absl::StrCat(actor.facts->id.ToString(), " commits entry ", last.index,
                                " of term ", last.term, ", which is durable on ", have, " of ",
                                half->size(), " voters"));
     }
+  }
+
+ private:
+  // BOOTSTRAP rule 9: where fewer than a quorum did not lose their memory, but enough to meet every
+  // earlier quorum, all of them are one.
+  bool AllThatRemain(const std::vector<raft::Server>& half, std::size_t have) const {
+    std::size_t remain = 0;
+    for (const raft::Server& voter : half) remain += Superseded(voter.id) ? 0 : 1;
+    return have == remain && remain >= half.size() - half.size() / 2;
+  }
+  // A younger incarnation of that name has started, without its memory.
+  bool Superseded(const MemberId& id) const {
+    const auto own = scene_.facts.incarnations.find(id);
+    if (own == scene_.facts.incarnations.end()) return false;
+    for (const auto& [other, facts] : scene_.facts.incarnations) {
+      if (other.name == id.name && other != id && facts.started > own->second.started) return true;
+    }
+    return false;
   }
 };
 

@@ -16,8 +16,8 @@ class LogMatching final : public Invariant {
   explicit LogMatching(Scene& scene) : Invariant(scene, "log matching") {}
 
   void OnWrite(const Actor& actor, const raft::WriteBatch& batch) override {
-    if (batch.entries.empty()) return;
     if (batch.entered.has_value()) cluster_of_[actor.facts->id] = *batch.entered;
+    if (batch.entries.empty()) return;
     Seen& seen = seen_[cluster_of_[actor.facts->id]];
     std::optional<Term> prev = actor.facts->written.TermAt(batch.entries.front().index - 1);
     Index last = batch.entries.front().index - 1;
