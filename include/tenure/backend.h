@@ -60,6 +60,12 @@ class Backend {
   // Time and timers for the handles: virtual in a simulation.
   virtual Loop& loop() = 0;
 
+  // Returns once the Loop's thread has come back from the callbacks that it is in at this moment,
+  // and let go of what they held; at once on the Loop, or where it is nobody's thread. Whoever
+  // drops his last handle after a callback is then the one who ends the backend, and not a thread
+  // that the end of the process may cut off. Prompt: gives up on a callback that does not return.
+  virtual void Settle() {}
+
   // Ends what is under way with kCancelled, or with kUnknown if it may have happened, and refuses
   // new calls with kCancelled. Prompt whatever the network does.
   virtual void Shutdown() = 0;

@@ -62,6 +62,7 @@ struct MemberId {
   // "n1/00c0ffee00c0ffee".
   std::string ToString() const { return absl::StrFormat("%s/%016x", name, incarnation); }
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 misreads the comparison that is generated
   friend auto operator<=>(const MemberId&, const MemberId&) = default;
   friend bool operator==(const MemberId&, const MemberId&) = default;
   template <typename H>

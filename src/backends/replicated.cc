@@ -135,6 +135,13 @@ class ReplicatedBackend final : public Backend {
 
   Loop& loop() override { return *loop_; }
 
+  void Settle() override {
+    if (loop_->OnLoop() || linger_ <= absl::ZeroDuration()) return;
+    const auto settled = std::make_shared<Notification>();
+    loop_->Post([end = NotifyAtEnd(settled)] {});
+    settled->WaitFor(linger_);
+  }
+
   void Shutdown() override {
     loop_->Post([engine = engine_] { engine->Stop(); });
   }

@@ -113,12 +113,12 @@ void ReplicatedEngine::OnReply(ClientReply reply) {
   if (call == nullptr || !call->in_flight) return;  // it was given up meanwhile
   call->in_flight = false;
   --in_flight_;
-  if (reply.refusal != Refusal::kNone) return OnRefusal(reply.id, call, std::move(reply));
+  if (reply.refusal != Refusal::kNone) return OnRefusal(reply.id, call, reply);
   if (call->kind != RequestKind::kStatus) backoff_ns_ = 0;
   Finish(reply.id, machine::DecodeReply(reply.reply));
 }
 
-void ReplicatedEngine::OnRefusal(CallTable::Id id, PendingCall* call, ClientReply reply) {
+void ReplicatedEngine::OnRefusal(CallTable::Id id, PendingCall* call, const ClientReply& reply) {
   last_trouble_ = absl::UnavailableError(absl::StrCat(address_, ": ", reply.message));
   switch (reply.refusal) {
     case Refusal::kNone:

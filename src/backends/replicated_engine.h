@@ -54,7 +54,7 @@ class ReplicatedEngine final : public LinkSink,
   void OnReply(ClientReply reply);
   void OnEvent(const std::string& bytes);
   void OnListenReply(std::uint64_t request, const ClientReply& reply);
-  void OnRefusal(CallTable::Id id, PendingCall* call, ClientReply reply);
+  void OnRefusal(CallTable::Id id, PendingCall* call, const ClientReply& reply);
   void OnNotLeader(const std::string& leader_address);
   void Finish(CallTable::Id id, absl::StatusOr<Reply> outcome);
 

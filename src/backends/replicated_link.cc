@@ -44,7 +44,7 @@ std::string ReplicatedEngine::NextEndpoint() {
 
 void ReplicatedEngine::OnClosed(absl::Status why) {
   const auto self = shared_from_this();
-  Reconnect("", std::move(why));
+  Reconnect("", why);
 }
 
 void ReplicatedEngine::OnNotLeader(const std::string& leader_address) {

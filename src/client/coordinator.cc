@@ -16,6 +16,29 @@ namespace {
 
 absl::Status Empty() { return absl::FailedPreconditionError("this Coordinator is empty"); }
 
+// What the handles share, and callbacks on the Loop do not: it goes with the last handle. A
+// callback that has just woken this thread may still hold the core; were it the last to do so,
+// sessions would be closed on a thread for which nobody waits.
+class Hold {
+ public:
+  explicit Hold(std::shared_ptr<client::CoordinatorCore> core) : core_(std::move(core)) {}
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+  ~Hold() {
+    if (!core_->InForkedChild()) core_->backend().Settle();
+  }
+
+  client::CoordinatorCore* core() const { return core_.get(); }
+
+ private:
+  const std::shared_ptr<client::CoordinatorCore> core_;
+};
+
+std::shared_ptr<client::CoordinatorCore> Held(std::shared_ptr<client::CoordinatorCore> core) {
+  const auto hold = std::make_shared<Hold>(std::move(core));
+  return {hold, hold->core()};
+}
+
 template <typename T>
 using ReadDone = absl::AnyInvocable<void(absl::StatusOr<T>) &&>;
 
@@ -41,8 +64,8 @@ absl::StatusOr<T> BlockingRead(const std::shared_ptr<client::CoordinatorCore>& c
 
 Coordinator::Coordinator(std::shared_ptr<Backend> backend, CoordinatorOptions options)
     : core_(backend == nullptr ? nullptr
-                               : std::make_shared<client::CoordinatorCore>(std::move(backend),
-                                                                           std::move(options))) {}
+                               : Held(std::make_shared<client::CoordinatorCore>(
+                                     std::move(backend), std::move(options)))) {}
 
 Mutex Coordinator::mutex(absl::string_view name) const {
   if (core_ == nullptr) return Mutex();

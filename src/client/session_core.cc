@@ -43,10 +43,12 @@ SessionCore::~SessionCore() {
   if (fork_check_->InChild()) {
     // The session, the connection and its thread are the parent's. A lock may have been held by a
     // thread that does not exist here: touch nothing.
+    // NOLINTBEGIN(bugprone-unhandled-exception-at-new): without memory, the process ends
     new std::shared_ptr<Backend>(backend_);
     new TimerHandle(std::move(timer_));
     new absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>>(std::move(calls_));
     new OpenDone(std::move(open_done_));
+    // NOLINTEND(bugprone-unhandled-exception-at-new)
     return;
   }
   if (open_done_) std::move(open_done_)(absl::CancelledError("closed while it was being opened"));

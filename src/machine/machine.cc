@@ -231,7 +231,7 @@ absl::Status Machine::Start(const Genesis& genesis, std::int64_t stamp_ns) {
   if (genesis.first_revision >= kRevisionMax) {
     return absl::InvalidArgumentError("genesis: the first revision is not below 2^53");
   }
-  if (const absl::Status status = CheckLimits(genesis.limits); !status.ok()) return status;
+  if (absl::Status status = CheckLimits(genesis.limits); !status.ok()) return status;
   core.version = genesis.machine_version;
   core.revision = genesis.first_revision;
   core.grants_from_ns = genesis.grants_from_ns;

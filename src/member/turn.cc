@@ -190,7 +190,7 @@ void Actor::ProposeTurn() {
       }
       PendingEntry entry;
       if (begin == 0 && end == bytes.size()) {
-        entry = std::move(all);
+        entry = std::move(all);  // NOLINT(bugprone-use-after-move): the loop ends here
       } else {
         const auto from = static_cast<std::ptrdiff_t>(begin);
         const auto to = static_cast<std::ptrdiff_t>(end);

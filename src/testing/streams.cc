@@ -227,6 +227,7 @@ void NetworkImpl::Unlisten(Endpoint& endpoint) {
 // Once both ends know, nobody looks for it any more. What a cut held up would keep it alive: it
 // refers to it.
 void NetworkImpl::Forget(const std::shared_ptr<Stream>& stream) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): `stream` may be what is erased
   const std::shared_ptr<Stream> kept = stream;
   if (!kept->over()) return;
   streams_.erase(kept->id);

@@ -92,6 +92,7 @@ TEST_F(ExamplesTest, ReplicasAreTheirOwnCluster) {
       list.push_back(absl::StrCat("n", list.size() + 1, "=127.0.0.1:", port));
     }
     std::vector<Process> replicas;
+    replicas.reserve(3);
     for (int i = 0; i < 3; ++i) {
       replicas.emplace_back(std::vector<std::string>{Program("replica"), Cluster::Name(i),
                                                      absl::StrJoin(list, ","), "new"},

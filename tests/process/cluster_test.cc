@@ -39,7 +39,7 @@ void ExpectNoFaults(const std::vector<examples::Section>& sections, std::int64_t
 }
 
 // L3 at the level of processes: the lock that clients hold and wait for outlives its leader.
-TEST_F(ClusterTest, L3_AKilledLeaderCostsNoCountAndNoOrder) {
+TEST_F(ClusterTest, L3_T9_AKilledLeaderCostsNoCountAndNoOrder) {
   Cluster cluster;
   constexpr int kClients = 5;
   std::vector<Process> clients;
@@ -60,11 +60,24 @@ TEST_F(ClusterTest, L3_AKilledLeaderCostsNoCountAndNoOrder) {
     EXPECT_EQ(result.status, 0) << result.err;
   }
 
+  // All have taken their leave: sooner than their leases end.
+  EXPECT_TRUE(Eventually([&] { return cluster.Status()["sessions"] == 0; }, absl::Seconds(5)));
   const std::vector<examples::Section> sections = examples::ReadJournals(journals);
   ExpectNoFaults(sections, Counter());
   EXPECT_LT(sections.front().begin_us, killed_us);
   EXPECT_GT(sections.back().begin_us, killed_us);
   EXPECT_NE(cluster.AwaitLeader(cluster.AllBut(leader), leader), -1);
+
+  // T9: the survivors have applied the same, to the same state.
+  nlohmann::json one;
+  nlohmann::json other;
+  ASSERT_TRUE(Eventually([&] {
+    one = cluster.Status(cluster.AllBut(leader)[0]);
+    other = cluster.Status(cluster.AllBut(leader)[1]);
+    return one["applied"] == other["applied"];
+  })) << one
+      << other;
+  EXPECT_EQ(one["state_hash"], other["state_hash"]);
 }
 
 // L1: a leader that is stopped for longer than any lease comes back and ends nobody's.

@@ -35,6 +35,7 @@ std::string ContentOf(const cli::Descriptor& file) {
 
 std::vector<char*> Pointers(const std::vector<std::string>& words) {
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
   pointers.push_back(nullptr);
   return pointers;
@@ -70,9 +71,8 @@ Process::Process(const std::vector<std::string>& command, const ProcessOptions& 
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);
-    // Whoever runs the tests in the background ignores these.
-    signal(SIGINT, SIG_DFL);
-    signal(SIGQUIT, SIG_DFL);
+    // Whoever runs the tests in the background ignores some.
+    for (int number = 1; number < SIGRTMIN; ++number) signal(number, SIG_DFL);
     dup2(in.get(), 0);
     dup2(out_.get(), 1);
     dup2(err_.get(), 2);

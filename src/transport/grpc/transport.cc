@@ -235,7 +235,7 @@ absl::Status GrpcTransport::OnPeerFrame(Incoming& incoming, const ReceivedFrame&
   absl::StatusOr<wire::PeerFrame> frame = wire::ParsePeerFrame(View(bytes));
   if (!frame.ok()) return frame.status();
   if (frame->hello.has_value()) {
-    const absl::Status status = OnPeerHello(incoming, *frame->hello);
+    absl::Status status = OnPeerHello(incoming, *frame->hello);
     if (!status.ok()) return status;
   }
   if (incoming.peer.empty()) return absl::InvalidArgumentError("the first frame is not a hello");
