@@ -1,5 +1,7 @@
 #include "tests/sim/facts.h"
 
+#include <algorithm>
+
 #include "machine/state_hash.h"
 
 namespace tenure::sim {
@@ -21,44 +23,67 @@ EntryFact FactOf(const raft::Entry& entry) {
       }
     }
   }
-  return {entry.index, entry.term, entry.stamp_ns, hash.value()};
+  return {entry.index, entry.term, entry.kind, entry.stamp_ns, hash.value()};
 }
 
 void LogFact::Recover(const Recovered& recovered) {
   *this = {};
-  trimmed_through_ = recovered.trimmed_through;
-  trimmed_term_ = recovered.trimmed_term;
-  snapshot_through_ = recovered.snapshot.index;
+  base_ = {recovered.trimmed_through, recovered.trimmed_term, recovered.trimmed_stamp_ns};
+  snapshot_index_ = recovered.snapshot.index;
   hard_state_ = recovered.hard_state;
   for (const raft::Entry& entry : recovered.entries) entries_.push_back(FactOf(entry));
 }
 
 void LogFact::Apply(const raft::WriteBatch& batch) {
   if (batch.hard_state.has_value()) hard_state_ = *batch.hard_state;
-  if (batch.snapshot.has_value()) snapshot_through_ = batch.snapshot->index;
-  if (batch.snapshot.has_value() && TermAt(batch.snapshot->index) != batch.snapshot->term) {
-    // Installed: the log did not hold its entry, and is replaced by it.
-    entries_.clear();
-    trimmed_through_ = batch.snapshot->index;
-    trimmed_term_ = batch.snapshot->term;
+  if (batch.chunk.has_value() && batch.chunk->data != nullptr) {
+    std::uint64_t& bytes = chunks_[batch.chunk->index];
+    bytes = std::max(bytes, batch.chunk->offset + batch.chunk->data->size());
+  }
+  if (batch.snapshot.has_value()) {
+    if (ReplacedBy(*batch.snapshot)) {
+      entries_.clear();
+      base_ = {batch.snapshot->index, batch.snapshot->term, batch.snapshot->stamp_ns};
+    }
+    snapshot_index_ = batch.snapshot->index;
   }
   if (batch.truncate_from > 0) {
     while (!entries_.empty() && entries_.back().index >= batch.truncate_from) entries_.pop_back();
   }
-  for (const raft::Entry& entry : batch.entries) {
-    entries_.push_back(FactOf(entry));
-  }
+  for (const raft::Entry& entry : batch.entries) entries_.push_back(FactOf(entry));
   while (!entries_.empty() && entries_.front().index <= batch.trim_through) {
-    trimmed_through_ = entries_.front().index;
-    trimmed_term_ = entries_.front().term;
+    base_ = {entries_.front().index, entries_.front().term, entries_.front().stamp_ns};
     entries_.pop_front();
   }
 }
 
-std::optional<Term> LogFact::TermAt(Index index) const {
-  if (const EntryFact* entry = At(index)) return entry->term;
-  if (index == trimmed_through_) return trimmed_term_;
+std::optional<LogFact::Place> LogFact::PlaceAt(Index index) const {
+  if (const EntryFact* entry = At(index)) return Place{entry->index, entry->term, entry->stamp_ns};
+  if (index == base_.index) return base_;
   return std::nullopt;
+}
+
+bool LogFact::ReplacedBy(const raft::SnapshotInfo& snapshot) const {
+  const std::optional<Place> own = PlaceAt(snapshot.index);
+  return !own.has_value() || own->term != snapshot.term;
+}
+
+std::uint64_t LogFact::BytesOf(Index snapshot) const {
+  const auto it = chunks_.find(snapshot);
+  return it == chunks_.end() ? 0 : it->second;
+}
+
+std::shared_ptr<const raft::Configuration> ClusterFacts::ConfigurationAt(Index index) const {
+  std::shared_ptr<const raft::Configuration> found;
+  for (const auto& [since, configuration] : configurations) {
+    if (since <= index) found = configuration;
+  }
+  return found;
+}
+
+bool Facts::Lost(const MemberId& id) const {
+  const auto it = youngest.find(id.name);
+  return it != youngest.end() && it->second != id;
 }
 
 }  // namespace tenure::sim

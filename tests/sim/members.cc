@@ -158,12 +158,15 @@ void Member::OnOpened(const MemberId& self, const Recovered& recovered) {
   const MemberId id = had ? recovered.self : self;
   IncarnationFacts& facts = scene_.facts.incarnations[id];
   facts.id = id;
+  facts.cluster = recovered.cluster;
   facts_ = &facts;
+  scene_.facts.youngest[id.name] = id;
   if (had) scene_.TellAll([&](Invariant& each) { each.OnRecovered(Self(), recovered); });
   facts.written.Recover(recovered);
   facts.durable.Recover(recovered);
   facts.term = recovered.hard_state.term;
-  facts.commit = 0;
+  // What the snapshot stands for was applied.
+  facts.commit = recovered.snapshot.index;
   facts.applied = recovered.snapshot.index;
   facts.leads = false;
   facts.recovered = had;
@@ -172,6 +175,7 @@ void Member::OnOpened(const MemberId& self, const Recovered& recovered) {
 }
 
 void Member::OnWrite(const raft::WriteBatch& batch) {
+  if (batch.entered.has_value()) facts_->cluster = *batch.entered;
   scene_.TellAll([&](Invariant& each) { each.OnWrite(Self(), batch); });
   facts_->written.Apply(batch);
 }
@@ -190,6 +194,10 @@ void Member::OnStep(const ClusterId& cluster, const raft::Core& core, const raft
   facts_->term = core.term();
   facts_->commit = core.commit_index();
   facts_->leads = core.role() == raft::Role::kLeader;
+  if (output.install.has_value() && output.install->last) {
+    facts_->applied = output.install->snapshot.index;
+    scene_.marks.Visit("snapshot installed");
+  }
   if (output.role_change.has_value()) {
     if (facts_->leads && facts.leaders.try_emplace(core.term(), facts_->id).second) {
       facts.last_term = std::max(facts.last_term, core.term());
@@ -207,6 +215,12 @@ void Member::Commit(ClusterFacts& cluster, const raft::Core& core, const raft::O
   for (const raft::Entry& entry : output.committed) {
     if (entry.index != cluster.last_committed() + 1) continue;
     cluster.committed.push_back({FactOf(entry), core.term(), scene_.world.now()});
+    if (entry.configuration != nullptr) {
+      cluster.configurations.emplace_back(entry.index, entry.configuration);
+      if (entry.index > 1)
+        scene_.marks.Visit(entry.configuration->joint() ? "joint configurations"
+                                                        : "configurations");
+    }
     scene_.facts.last_commit_at = scene_.world.now();
     if (entry.term < core.term()) scene_.marks.Visit("committed by a later term's entry");
   }
@@ -254,6 +268,7 @@ void Member::Start() {
   options.election_timeout_min = plan.election_min;
   options.election_timeout_max = plan.election_max;
   options.ttl_max = plan.ttl_max;
+  options.snapshot_log_bytes = plan.snapshot_log_bytes;
   options.clock_drift_max = plan.drift_max;
   options.seed = 1 + scene_.world.RandomBelow(std::uint64_t{1} << 62);
   options.incarnation = 1 + scene_.world.RandomBelow(std::uint64_t{1} << 62);
@@ -368,19 +383,26 @@ int Members::VotersAlive() const {
   return alive;
 }
 
-// Whoever forgets is lost until another has taken its place: one at a time, and only when the
-// leader can do without it.
+// Whoever forgets is lost for good, until the change is committed that puts its next incarnation in
+// its place. By what is committed, then: no change is on its way, and all voters but this one are
+// there and remember.
 bool Members::MayForget(int i) const {
   if (scene_.plan.durable) return true;
-  for (int j = 0; j < size(); ++j) {
-    if (j != i && (!running(j) || !members_[j]->stopped_.ok() || members_[j]->condemned_))
-      return false;
+  if (size() == 1) return false;
+  const auto cluster = scene_.facts.clusters.find(Status(i).cluster);
+  if (cluster == scene_.facts.clusters.end() || cluster->second.configurations.empty())
+    return false;
+  const raft::Configuration& now = *cluster->second.configurations.back().second;
+  if (now.joint() || !now.learners.empty()) return false;
+  for (const raft::Server& voter : now.voters) {
+    bool there = false;
+    for (int j = 0; j < size(); ++j) {
+      there = there || (running(j) && id(j) == voter.id && members_[j]->stopped_.ok() &&
+                        !members_[j]->condemned_);
+    }
+    if (!there) return false;
   }
-  const int leader = Leader();
-  if (leader < 0) return false;
-  const ClusterStatus status = Status(leader);
-  return status.may_stop_one && VotersAlive() == size() &&
-         static_cast<int>(status.members.size()) == size();
+  return true;
 }
 
 }  // namespace tenure::sim

@@ -98,6 +98,8 @@ Plan DrawPlan(std::uint64_t seed) {
   const double density = 0.15 + 0.1 * static_cast<double>(random.Below(6));
   for (bool& enabled : plan.enabled) enabled = chance(density);
   plan.restless = plan.members >= 3 && chance(0.25);
+  // From one in a few dozen entries to one in a thousand.
+  if (chance(0.5)) plan.snapshot_log_bytes = std::size_t{4096} << random.Below(7);
   return plan;
 }
 
@@ -110,6 +112,9 @@ std::string Plan::Describe() const {
       members, durable ? " durable" : " memory-only", " members (heartbeat ",
       absl::FormatDuration(heartbeat), ", election ", absl::FormatDuration(election_min), " to ",
       absl::FormatDuration(election_max), ", greatest TTL ", absl::FormatDuration(ttl_max),
+      snapshot_log_bytes < (std::size_t{1} << 20)
+          ? absl::StrCat(", snapshots every ", snapshot_log_bytes, " bytes")
+          : "",
       wild_clocks ? ", wild clocks" : "", "), ", clients, " clients with ", sessions,
       " sessions on ", locks, " locks, ", absl::FormatDuration(chaos),
       " of: ", faults.empty() ? "no faults" : absl::StrJoin(faults, ", "),

@@ -8,10 +8,11 @@ void Invariant::Fail(absl::string_view what) const { scene_.Violated(name_, what
 
 std::vector<std::unique_ptr<Invariant>> AllInvariants(Scene& scene) {
   std::vector<std::unique_ptr<Invariant>> all;
-  for (auto* make : {NewElectionSafety, NewLogMatching, NewLeaderCompleteness,
-                     NewStateMachineSafety, NewCommitRule, NewMonotone, NewDurableBeforeSpoken,
-                     NewQuietAfterStart, NewCommittedStays, NewClusterTime, NewLinearizableReads,
-                     NewHolders, NewFencing, NewTruthfulLoss, NewExactlyOnce}) {
+  for (auto* make :
+       {NewElectionSafety, NewLogMatching, NewLeaderCompleteness, NewStateMachineSafety,
+        NewCommitRule, NewMonotone, NewDurableBeforeSpoken, NewQuietAfterStart, NewCommittedStays,
+        NewClusterTime, NewLinearizableReads, NewHolders, NewFencing, NewTruthfulLoss,
+        NewExactlyOnce, NewSnapshots, NewMembership}) {
     all.push_back(make(scene));
   }
   return all;

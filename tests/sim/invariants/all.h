@@ -26,6 +26,8 @@ std::unique_ptr<Invariant> NewHolders(Scene& scene);
 std::unique_ptr<Invariant> NewFencing(Scene& scene);
 std::unique_ptr<Invariant> NewTruthfulLoss(Scene& scene);
 std::unique_ptr<Invariant> NewExactlyOnce(Scene& scene);
+std::unique_ptr<Invariant> NewSnapshots(Scene& scene);
+std::unique_ptr<Invariant> NewMembership(Scene& scene);
 
 }  // namespace tenure::sim
 

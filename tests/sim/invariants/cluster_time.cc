@@ -18,40 +18,28 @@ class ClusterTime final : public Invariant {
   void OnStep(const Actor& actor, const ClusterId& cluster, const raft::Core& core,
               const raft::Output& output) override {
     if (!output.write.has_value()) return;
-    Made& made = made_[cluster];
-    std::optional<EntryFact> before;
+    std::map<std::pair<Index, Term>, absl::Duration>& made = made_[cluster];
+    std::optional<LogFact::Place> before;
     for (const raft::Entry& entry : output.write->entries) {
-      if (!before.has_value()) {
-        const EntryFact* own = actor.facts->written.At(entry.index - 1);
-        if (own != nullptr) before = *own;
+      if (!before.has_value()) before = actor.facts->written.PlaceAt(entry.index - 1);
+      // The moment that its stamp speaks of. A configuration repeats the stamp before it, and the
+      // leader's time goes on from there; a no-op does, too, but with it another leader's begins.
+      absl::Duration at = scene_.world.now();
+      if (entry.kind == raft::EntryKind::kConfiguration && before.has_value()) {
+        const auto same = made.find({before->index, before->term});
+        if (same != made.end()) at = same->second;
       }
-      const bool fresh =
-          made.try_emplace({entry.index, entry.term}, MadeAt(entry, before, made)).second;
+      const bool fresh = made.try_emplace({entry.index, entry.term}, at).second;
       if (fresh && before.has_value() && before->index + 1 == entry.index)
         Check(actor, cluster, core, *before, entry, made);
-      before = FactOf(entry);
+      before = LogFact::Place{entry.index, entry.term, entry.stamp_ns};
     }
   }
 
  private:
-  using Made = std::map<std::pair<Index, Term>, absl::Duration>;
-
-  // True time of the moment that the stamp stands for. A configuration within a reign repeats the
-  // stamp before it, and so its moment. (A new leader's first entry repeats it, too, but from there
-  // its own time begins.)
-  absl::Duration MadeAt(const raft::Entry& entry, const std::optional<EntryFact>& before,
-                        const Made& made) const {
-    // (What was before it may have been trimmed meanwhile.)
-    if (entry.kind == raft::EntryKind::kConfiguration &&
-        (!before.has_value() || before->stamp_ns == entry.stamp_ns)) {
-      const auto it = made.find({entry.index - 1, entry.term});
-      if (it != made.end()) return it->second;
-    }
-    return scene_.world.now();
-  }
-
   void Check(const Actor& actor, const ClusterId& cluster, const raft::Core& core,
-             const EntryFact& before, const raft::Entry& entry, const Made& made) const {
+             const LogFact::Place& before, const raft::Entry& entry,
+             const std::map<std::pair<Index, Term>, absl::Duration>& made) const {
     const std::int64_t passed = entry.stamp_ns - before.stamp_ns;
     if (passed <= 0) return;
     const auto since = made.find({before.index, before.term});
@@ -74,7 +62,7 @@ class ClusterTime final : public Invariant {
     }
   }
 
-  std::map<ClusterId, Made> made_;
+  std::map<ClusterId, std::map<std::pair<Index, Term>, absl::Duration>> made_;
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What a message tells of its sender's term, vote and log is durable when it leaves. Ongaro's
+// What a message tells of its sender's term, vote, log and snapshot is durable when it leaves. A
+// snapshot that is whole and durable stands for the log up to its index. Ongaro's
 // dissertation, section 3.8 ("before responding to RPCs"); PITFALLS C11, C12, C13.
 #include <variant>
 
@@ -36,7 +37,23 @@ class DurableBeforeSpoken final : public Invariant {
                        vote->request_term);
     } else if (const auto* append = std::get_if<raft::AppendRequest>(message)) {
       if (durable.term < append->term) said_too_early("\"I lead\"", append->term);
+    } else if (const auto* now = std::get_if<raft::TimeoutNow>(message)) {
+      if (durable.term < now->term) said_too_early("\"campaign\"", now->term);
+    } else if (const auto* chunk = std::get_if<raft::SnapshotRequest>(message)) {
+      if (durable.term < chunk->term) return said_too_early("\"I lead\"", chunk->term);
+      if (facts.durable.snapshot_index() < chunk->snapshot.index)
+        said_too_early(absl::StrCat("\"my snapshot is ", chunk->snapshot.index, "\""), chunk->term);
+    } else if (const auto* wants = std::get_if<raft::SnapshotResponse>(message)) {
+      if (durable.term < wants->term) return said_too_early("\"go on\"", wants->term);
+      if (facts.durable.BytesOf(wants->index) < wants->offset)
+        said_too_early(
+            absl::StrCat("\"I have snapshot ", wants->index, " up to byte ", wants->offset, "\""),
+            wants->term);
     } else if (const auto* answer = std::get_if<raft::AppendResponse>(message)) {
+      // What is applied is committed: no later term takes it back.
+      if (facts.durable.last_index() < answer->applied)
+        return said_too_early(absl::StrCat("\"I have applied ", answer->applied, "\""),
+                              answer->term);
       if (!answer->accepted) return;
       if (durable.term < answer->term) return said_too_early("\"accepted\"", answer->term);
       // In a later term it may have been truncated since: an acknowledgement that waited for its

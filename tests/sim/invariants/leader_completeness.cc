@@ -1,6 +1,6 @@
 // An entry that was committed in a term is in the log of every leader of a later term. Ongaro's
 // dissertation, figure 3.2, "Leader Completeness". With log matching, the last such entry speaks
-// for all before it.
+// for all before it; a snapshot speaks for its own (see snapshots.cc).
 #include "absl/strings/str_cat.h"
 #include "tests/sim/invariants/all.h"
 #include "tests/sim/scene.h"
@@ -20,7 +20,8 @@ class LeaderCompleteness final : public Invariant {
     for (Index i = facts.last_committed(); i > 0; --i) {
       const CommittedFact& committed = facts.committed[i - 1];
       if (committed.by_term >= output.role_change->term) continue;
-      if (actor.facts->written.Trimmed(i)) return;  // only what all have applied is trimmed
+      if (actor.facts->written.Trimmed(i))
+        return;  // what it had there was committed, or is in its snapshot
       const EntryFact* own = actor.facts->written.At(i);
       if (own == nullptr || *own != committed.entry) {
         Fail(absl::StrCat(actor.facts->id.ToString(), " leads in term ", output.role_change->term,

@@ -16,23 +16,29 @@ class LogMatching final : public Invariant {
   explicit LogMatching(Scene& scene) : Invariant(scene, "log matching") {}
 
   void OnWrite(const Actor& actor, const raft::WriteBatch& batch) override {
-    if (batch.entered.has_value()) cluster_of_[actor.facts->id] = *batch.entered;
     if (batch.entries.empty()) return;
-    Seen& seen = seen_[cluster_of_[actor.facts->id]];
-    std::optional<Term> prev = actor.facts->written.TermAt(batch.entries.front().index - 1);
+    Seen& seen = seen_[actor.facts->cluster];
     Index last = batch.entries.front().index - 1;
+    std::optional<Term> prev;
+    if (const auto place = actor.facts->written.PlaceAt(last)) prev = place->term;
+    if (batch.snapshot.has_value() && batch.snapshot->index == last) prev = batch.snapshot->term;
+    if (!prev.has_value()) {
+      return Fail(absl::StrCat(actor.facts->id.ToString(), " writes entry ", last + 1,
+                               " where its log goes from ", actor.facts->written.first_index(),
+                               " to ", actor.facts->written.last_index()));
+    }
     for (const raft::Entry& entry : batch.entries) {
       if (entry.index != ++last) {
         return Fail(absl::StrCat(actor.facts->id.ToString(), " writes entry ", entry.index,
                                  " where ", last, " is next"));
       }
       const EntryFact fact = FactOf(entry);
-      const auto [it, fresh] = seen.try_emplace({entry.index, entry.term}, fact, prev.value_or(0));
+      const auto [it, fresh] = seen.try_emplace({entry.index, entry.term}, fact, *prev);
       if (!fresh && it->second.first != fact) {
         return Fail(absl::StrCat(actor.facts->id.ToString(), " has another entry ", entry.index,
                                  " of term ", entry.term, " than was written before"));
       }
-      if (!fresh && prev.has_value() && it->second.second != *prev) {
+      if (!fresh && it->second.second != *prev) {
         return Fail(absl::StrCat("before entry ", entry.index, " of term ", entry.term, " ",
                                  actor.facts->id.ToString(), " has one of term ", *prev,
                                  ", others have one of term ", it->second.second));
@@ -40,14 +46,10 @@ class LogMatching final : public Invariant {
       prev = entry.term;
     }
   }
-  void OnRecovered(const Actor& actor, const Recovered& recovered) override {
-    cluster_of_[actor.facts->id] = recovered.cluster;
-  }
 
  private:
   using Seen = std::map<std::pair<Index, Term>, std::pair<EntryFact, Term>>;
   std::map<ClusterId, Seen> seen_;
-  std::map<MemberId, ClusterId> cluster_of_;
 };
 
 }  // namespace

@@ -25,11 +25,7 @@ class StateMachineSafety final : public Invariant {
   }
   void OnApplied(const Actor& actor, const AppliedEntry& applied) override {
     const Index index = applied.entry.index;
-    // On from where it was, or from a snapshot that it installed.
-    const Index snapshot = actor.facts->durable.snapshot_through();
-    if (snapshot > actor.facts->applied && index == snapshot + 1) {
-      scene_.marks.Visit("went on from an installed snapshot");
-    } else if (index != actor.facts->applied + 1) {
+    if (index != actor.facts->applied + 1) {
       return Fail(absl::StrCat(actor.facts->id.ToString(), " applies entry ", index, " after ",
                                actor.facts->applied));
     }
