@@ -95,6 +95,7 @@ class Process {
   void ResetProgress() { progressed_ = false; }
   std::string Describe() const;
 
+  void Look();
   void TakeAndKeep(const std::string& lock, absl::Duration ttl,
                    absl::AnyInvocable<void(Revision)> done);
   void List(absl::AnyInvocable<void(absl::StatusOr<LockList>)> done);
@@ -216,6 +217,12 @@ void Process::LookAt(Slot& slot) {
   slot.seen_left = slot.session.remaining();
 }
 
+void Process::Look() {
+  for (Slot& slot : sessions_) {
+    if (slot.session.id() != 0 && slot.session.Valid()) LookAt(slot);
+  }
+}
+
 // It holds nothing under it from now on, whatever the cluster thinks.
 void Process::OnOver(SessionId session, bool told) {
   for (Slot& slot : sessions_) {
@@ -239,9 +246,7 @@ void Process::OnOver(SessionId session, bool told) {
 
 void Process::Act() {
   Rearm();
-  for (Slot& slot : sessions_) {
-    if (slot.session.id() != 0 && slot.session.Valid()) LookAt(slot);
-  }
+  Look();
   if (all_.quiescent_) return;
   Slot& slot = sessions_[scene_.world.RandomBelow(sessions_.size())];
   if (slot.session.id() == 0) {
@@ -505,6 +510,10 @@ const std::string& Clients::name(int i) const { return slots_[i].name; }
 void Clients::Start(int i) {
   slots_[i].machine->Restart();
   slots_[i].process = std::make_unique<Process>(*this, i);
+}
+
+void Clients::Look(int i) {
+  if (running(i)) slots_[i].process->Look();
 }
 
 void Clients::Kill(int i) {

@@ -32,6 +32,9 @@ class Clients {
   const std::string& name(int i) const;
   void Start(int i);
   void Kill(int i);
+  // Has it look at its sessions' deadlines. To be done before its clocks are changed: a deadline
+  // seen before the last renewal says too little of what a jump does to the present one.
+  void Look(int i);
 
   // From now on clients begin nothing new, leave their waits and give back what they hold, also
   // what they had meant to keep.

@@ -250,8 +250,10 @@ bool Faults::DoToMember(Fault fault, int i) {
     case Fault::kClockDrift:
     case Fault::kClockJump: {
       const bool holder = scene_.world.Chance(0.5);
-      VirtualNode& whose = holder ? clients_.machine(AClient()) : machine;
+      const int client = holder ? AClient() : -1;
+      VirtualNode& whose = holder ? clients_.machine(client) : machine;
       if (whose.paused()) return false;
+      if (holder) clients_.Look(client);
       if (fault == Fault::kClockDrift) {
         ChangeClock(whose, holder);
       } else if (holder && scene_.plan.On(Fault::kSuspendClient) && !scene_.plan.wild_clocks) {
