@@ -356,7 +356,19 @@ void Faults::JumpClock(VirtualNode& machine) {
   const absl::Duration by = scene_.world.RandomDuration(absl::Milliseconds(1), absl::Seconds(10)) *
                             (scene_.world.Chance(0.5) ? 1 : -1);
   machine.JumpClock(Clock::kBoottime, by);
+  Jumped& jumped = jumped_[&machine];
+  jumped.by += by;
+  jumped.most = std::max(jumped.most, jumped.by);
   if (scene_.plan.wild_clocks) machine.JumpClock(Clock::kMonotonicRaw, by);
+}
+
+absl::Duration Faults::PutBack() const {
+  absl::Duration most;
+  for (int i = 0; i < members_.size(); ++i) {
+    const auto it = jumped_.find(&members_.machine(i));
+    if (it != jumped_.end()) most = std::max(most, it->second.most - it->second.by);
+  }
+  return most;
 }
 
 // ---- The end of it

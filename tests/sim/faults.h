@@ -2,6 +2,7 @@
 #ifndef TENURE_TESTS_SIM_FAULTS_H_
 #define TENURE_TESTS_SIM_FAULTS_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ class Faults {
   void Heal();
   // Starts again who is down or stopped itself.
   void ReviveMembers();
+  // How far behind its furthest any member's CLOCK_BOOTTIME was put in all: by so much longer may
+  // one keep to what it promised before.
+  absl::Duration PutBack() const;
 
  private:
   void Do(Fault fault);
@@ -55,6 +59,11 @@ class Faults {
   std::vector<Fault> enabled_;
   std::uint64_t era_ = 0;  // Heal begins another
   bool wiped_ = false;
+  struct Jumped {
+    absl::Duration by;    // in all, and
+    absl::Duration most;  // the most that it ever was
+  };
+  std::map<const testing::VirtualNode*, Jumped> jumped_;  // looked up, never walked
 };
 
 }  // namespace tenure::sim

@@ -119,7 +119,8 @@ bool Run::Heal() {
   faults_.Heal();
   scene_.faulty = false;
   if (!Await([this] { return members_.Converged(); },
-             absl::Seconds(20) + 10 * scene_.plan.election_max, "all members agree")) {
+             absl::Seconds(20) + 10 * scene_.plan.election_max + faults_.PutBack(),
+             "all members agree")) {
     return false;
   }
   // Whatever was held by who is gone is free after a TTL, and a new cluster grants after the
