@@ -125,7 +125,10 @@ void ReplicatedEngine::OnRefusal(CallTable::Id id, PendingCall* call, const Clie
     case Refusal::kNotLeader:  // OnMessage looks for the leader; it is sent again there
       return;
     case Refusal::kOverloaded:
-      if (call->reserved && call->retry) return;  // worth insisting on: the tick sends it again
+      // Worth insisting on: the tick sends it again. So is what an earlier sending may have done:
+      // this refusal says nothing of that one.
+      if (call->retry && (call->reserved || MayHaveHappened(*call))) return;
+      if (MayHaveHappened(*call)) return Finish(id, absl::UnknownError(reply.message));
       return Finish(
           id, WithRetryAfter(absl::ResourceExhaustedError(reply.message), kOverloadRetryAfter));
     case Refusal::kUncertain:
@@ -133,6 +136,7 @@ void ReplicatedEngine::OnRefusal(CallTable::Id id, PendingCall* call, const Clie
       if (call->retry) return;  // at the next tick
       return Finish(id, absl::UnknownError(reply.message));
     case Refusal::kVersion:
+      if (MayHaveHappened(*call)) return Finish(id, absl::UnknownError(reply.message));
       return Finish(id, absl::UnimplementedError(reply.message));
     case Refusal::kInvalid:
       return Finish(id, absl::InvalidArgumentError(reply.message));

@@ -288,6 +288,34 @@ TEST_F(ReplicatedTest, RefusesPastItsLimitAndKeepsATenthForWhatFreesSomething) {
   Settle();
 }
 
+// A new leader's refusal says nothing of what was sent to the one before: "nothing happened" would
+// be untrue, and leave a ghost behind (PITFALLS L14; found by the simulator).
+TEST_F(ReplicatedTest, ARefusalDoesNotResolveAnEarlierSending) {
+  std::optional<absl::StatusOr<Reply>> insists, version, once;
+  Call(AcquireLock{.name = "x"}, &insists, {.timeout = absl::Seconds(10)});
+  Call(AcquireLock{.name = "y"}, &version, {.timeout = absl::Seconds(10)});
+  FakeLink* const first = AwaitConnected("a:1");
+  ASSERT_EQ(first->sent.size(), 2u);
+  LinkSink* const its_sink = first->sink;
+  OnLoop([its_sink] { its_sink->OnClosed(absl::UnavailableError("gone")); });
+  FakeLink* const second = AwaitConnected("b:1");
+  ASSERT_EQ(second->sent.size(), 2u);
+  Call(AcquireLock{.name = "z"}, &once, {.timeout = absl::Seconds(10)});
+  ASSERT_EQ(second->sent.size(), 3u);
+  Refuse(second, second->sent[0], Refusal::kOverloaded);
+  Refuse(second, second->sent[1], Refusal::kVersion);
+  Refuse(second, second->sent[2], Refusal::kOverloaded);
+  EXPECT_FALSE(insists.has_value());
+  ASSERT_TRUE(version.has_value());
+  EXPECT_EQ(KindOf(version->status()), ErrorKind::kUncertain);
+  ASSERT_TRUE(once.has_value()) << "sent here alone, and refused";
+  EXPECT_EQ(KindOf(once->status()), ErrorKind::kRetrySafe);
+  ASSERT_TRUE(world_.RunUntil([&] { return second->sent.size() >= 4; }, absl::Seconds(1)));
+  Answer(second, second->sent[3], 7);
+  ASSERT_TRUE(insists.has_value());
+  EXPECT_TRUE(insists->ok());
+}
+
 TEST_F(ReplicatedTest, InsistsOnReleasesWhenTheLeaderIsOverloaded) {
   std::optional<absl::StatusOr<Reply>> acquire, release;
   Call(AcquireLock{.name = "x"}, &acquire);
