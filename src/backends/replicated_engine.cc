@@ -96,18 +96,18 @@ void ReplicatedEngine::OnMessage(ServerMessage message) {
   last_heard_ = loop_->Now();
   bool not_leader = false;
   std::string leader_address;
-  for (ClientReply& reply : message.replies) {
+  for (const ClientReply& reply : message.replies) {
     if (reply.refusal == Refusal::kNotLeader) {
       not_leader = true;
       if (!reply.leader_address.empty()) leader_address = reply.leader_address;
     }
-    OnReply(std::move(reply));
+    OnReply(reply);
   }
   for (const std::string& bytes : message.events) OnEvent(bytes);
   if (not_leader && link_state_ == LinkState::kConnected) OnNotLeader(leader_address);
 }
 
-void ReplicatedEngine::OnReply(ClientReply reply) {
+void ReplicatedEngine::OnReply(const ClientReply& reply) {
   if ((reply.id & kListenBit) != 0) return OnListenReply(reply.id, reply);
   PendingCall* const call = calls_.Find(reply.id);
   if (call == nullptr || !call->in_flight) return;  // it was given up meanwhile

@@ -51,7 +51,7 @@ class ReplicatedEngine final : public LinkSink,
   void OnMessage(ServerMessage message) override;
   void OnClosed(absl::Status why) override;
 
-  void OnReply(ClientReply reply);
+  void OnReply(const ClientReply& reply);
   void OnEvent(const std::string& bytes);
   void OnListenReply(std::uint64_t request, const ClientReply& reply);
   void OnRefusal(CallTable::Id id, PendingCall* call, const ClientReply& reply);

@@ -98,7 +98,7 @@ class ReplicatedTest : public ::testing::Test {
     Send(link, {.replies = {{.id = request.id, .reply = machine::EncodeReply(reply)}}});
   }
   void Refuse(FakeLink* link, const ClientRequest& request, Refusal refusal,
-              std::string leader = "") {
+              const std::string& leader = "") {
     Send(link, {.replies = {{.id = request.id,
                              .refusal = refusal,
                              .message = "because",

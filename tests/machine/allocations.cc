@@ -11,6 +11,22 @@ std::atomic<std::uint64_t> bytes{0};
 
 }  // namespace
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TENURE_SANITIZER_COUNTS 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define TENURE_SANITIZER_COUNTS 1
+#endif
+
+#ifdef TENURE_SANITIZER_COUNTS
+// The thread sanitizer brings these operators itself, and says what it hands out.
+extern "C" void __sanitizer_malloc_hook(const volatile void*, std::size_t size) {
+  ++allocations;
+  bytes += size;
+}
+#else
 void* operator new(std::size_t size) {
   ++allocations;
   bytes += size;
@@ -19,6 +35,7 @@ void* operator new(std::size_t size) {
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#endif
 
 namespace tenure::machine {
 
