@@ -19,8 +19,8 @@
 namespace tenure {
 
 namespace client {
-class Grant;      // src/client/grant.h
-class MutexCore;  // src/client/mutex_core.h
+class Grant;       // src/client/grant.h
+class HandleCore;  // src/client/handle_core.h
 }  // namespace client
 
 // Holds a lock from Lock() to Unlock() or destruction. Move-only. Thread-safe but for moves and
@@ -43,8 +43,8 @@ class LockGuard {
   Revision token() const;
   // True while the lock is certainly held; see Session::Valid. Once false, never true again.
   bool Valid() const;
-  // Fires when the session is lost, and the lock with it. It is the session's: it stays silent
-  // after Session::Close, and a token kept past Unlock() still tells of the session.
+  // Fires when the lock is lost: with the session, or because an administrator broke it. It stays
+  // silent after Session::Close and after Unlock().
   std::stop_token lost() const;
 
   // Gives the lock back. One round trip to the leader and one round of replication; retried until
@@ -86,7 +86,7 @@ class Mutex {
   using LockCallback = absl::AnyInvocable<void(absl::StatusOr<LockGuard>) &&>;
 
   Mutex() = default;  // empty: every call answers kFailedPrecondition
-  explicit Mutex(std::shared_ptr<client::MutexCore> core) : core_(std::move(core)) {}
+  explicit Mutex(std::shared_ptr<client::HandleCore> core) : core_(std::move(core)) {}
 
   const std::string& name() const;
 
@@ -108,7 +108,7 @@ class Mutex {
                absl::AnyInvocable<void(absl::StatusOr<LockDescription>) &&> done);
 
  private:
-  std::shared_ptr<client::MutexCore> core_;
+  std::shared_ptr<client::HandleCore> core_;
 };
 
 }  // namespace tenure

@@ -8,7 +8,7 @@
 #include "client/blocking.h"
 #include "client/coordinator_core.h"
 #include "client/describe.h"
-#include "client/mutex_core.h"
+#include "client/handle_core.h"
 #include "client/read.h"
 
 namespace tenure {
@@ -69,7 +69,7 @@ Coordinator::Coordinator(std::shared_ptr<Backend> backend, CoordinatorOptions op
 
 Mutex Coordinator::mutex(absl::string_view name) const {
   if (core_ == nullptr) return Mutex();
-  return Mutex(std::make_shared<client::MutexCore>(std::string(name), core_));
+  return Mutex(std::make_shared<client::HandleCore>(std::string(name), core_));
 }
 
 absl::StatusOr<Session> Coordinator::OpenSession(SessionOptions options) {

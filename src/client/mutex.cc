@@ -1,32 +1,17 @@
 #include "tenure/mutex.h"
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "client/blocking.h"
-#include "client/describe.h"
 #include "client/grant.h"
-#include "client/lock_wait.h"
-#include "client/mutex_core.h"
+#include "client/handle_core.h"
 #include "client/read.h"
 #include "client/release.h"
 
 namespace tenure {
-namespace {
 
-absl::Status Empty(absl::string_view what) {
-  return absl::FailedPreconditionError(absl::StrCat("this ", what, " is empty"));
-}
-
-const std::string& NoName() {
-  static const std::string* const name = new std::string();
-  return *name;
-}
-
-}  // namespace
+using client::EmptyStatus;
 
 // ---- LockGuard
 // -------------------------------------------------------------------------------------
@@ -43,19 +28,21 @@ LockGuard& LockGuard::operator=(LockGuard&& other) noexcept {
 
 LockGuard::~LockGuard() {
   if (grant_ == nullptr || grant_->core()->InForkedChild()) return;
-  client::Release::Start(grant_->core(), grant_->TakeName(), grant_->token(), absl::ZeroDuration(),
-                         nullptr);
+  client::Release::Start(grant_->core(), grant_->kind(), grant_->TakeName(), grant_->token(),
+                         absl::ZeroDuration(), nullptr);
 }
 
-const std::string& LockGuard::name() const { return grant_ == nullptr ? NoName() : grant_->name(); }
+const std::string& LockGuard::name() const {
+  return grant_ == nullptr ? client::NoName() : grant_->name();
+}
 Revision LockGuard::token() const { return grant_ == nullptr ? 0 : grant_->token(); }
-bool LockGuard::Valid() const { return grant_ != nullptr && grant_->core()->Valid(); }
+bool LockGuard::Valid() const { return grant_ != nullptr && grant_->Valid(); }
 std::stop_token LockGuard::lost() const {
-  return grant_ == nullptr ? std::stop_token() : grant_->core()->lost();
+  return grant_ == nullptr ? std::stop_token() : grant_->lost();
 }
 
 absl::Status LockGuard::Unlock(absl::Duration timeout) {
-  if (grant_ == nullptr) return Empty("LockGuard");
+  if (grant_ == nullptr) return EmptyStatus("LockGuard");
   if (grant_->core()->InForkedChild()) return client::ForkedStatus();
   // The session must outlast the call that the answer comes to.
   const std::shared_ptr<client::SessionCore> core = grant_->core();
@@ -64,28 +51,32 @@ absl::Status LockGuard::Unlock(absl::Duration timeout) {
 }
 
 void LockGuard::Unlock(absl::Duration timeout, absl::AnyInvocable<void(absl::Status) &&> done) {
-  if (grant_ == nullptr) return std::move(done)(Empty("LockGuard"));
+  if (grant_ == nullptr) return std::move(done)(EmptyStatus("LockGuard"));
   const std::unique_ptr<client::Grant> grant = std::exchange(grant_, nullptr);
-  client::Release::Start(grant->core(), grant->TakeName(), grant->token(), timeout,
+  client::Release::Start(grant->core(), grant->kind(), grant->TakeName(), grant->token(), timeout,
                          std::move(done));
 }
 
 // ---- Mutex
 // -----------------------------------------------------------------------------------------
 
-const std::string& Mutex::name() const { return core_ == nullptr ? NoName() : core_->name(); }
+const std::string& Mutex::name() const {
+  return core_ == nullptr ? client::NoName() : core_->name();
+}
 
 absl::StatusOr<LockGuard> Mutex::Lock(LockOptions options) {
-  if (core_ == nullptr) return Empty("Mutex");
-  if (core_->InForkedChild()) return client::ForkedStatus();
-  return client::Block<absl::StatusOr<LockGuard>>(core_->backend().loop(), [&](auto done) {
-    core_->Lock(std::move(options), std::move(done));
-  });
+  if (core_ == nullptr) return EmptyStatus("Mutex");
+  return client::BlockOn<absl::StatusOr<LockGuard>>(
+      *core_, [&](auto done) { Lock(std::move(options), std::move(done)); });
 }
 
 void Mutex::Lock(LockOptions options, LockCallback done) {
-  if (core_ == nullptr) return std::move(done)(Empty("Mutex"));
-  core_->Lock(std::move(options), std::move(done));
+  if (core_ == nullptr) return std::move(done)(EmptyStatus("Mutex"));
+  AcquireLock wanted;
+  wanted.name = core_->name();
+  wanted.value = std::move(options.value);
+  core_->Ask<LockGuard>(std::move(wanted), options.wait, std::move(options.cancel),
+                        std::move(done));
 }
 
 absl::StatusOr<LockGuard> Mutex::TryLock() { return Lock({.wait = absl::ZeroDuration()}); }
@@ -93,50 +84,16 @@ absl::StatusOr<LockGuard> Mutex::TryLock() { return Lock({.wait = absl::ZeroDura
 void Mutex::TryLock(LockCallback done) { Lock({.wait = absl::ZeroDuration()}, std::move(done)); }
 
 absl::StatusOr<LockDescription> Mutex::Inspect(absl::Duration timeout) {
-  if (core_ == nullptr) return Empty("Mutex");
-  if (core_->InForkedChild()) return client::ForkedStatus();
-  return client::Block<absl::StatusOr<LockDescription>>(
-      core_->backend().loop(), [&](auto done) { Inspect(timeout, std::move(done)); });
+  if (core_ == nullptr) return EmptyStatus("Mutex");
+  return client::BlockOn<absl::StatusOr<LockDescription>>(
+      *core_, [&](auto done) { Inspect(timeout, std::move(done)); });
 }
 
 void Mutex::Inspect(absl::Duration timeout,
                     absl::AnyInvocable<void(absl::StatusOr<LockDescription>) &&> done) {
-  if (core_ == nullptr) return std::move(done)(Empty("Mutex"));
+  if (core_ == nullptr) return std::move(done)(EmptyStatus("Mutex"));
   if (core_->InForkedChild()) return std::move(done)(client::ForkedStatus());
   client::Read<LockDescription>(core_->backend(), GetLock{core_->name()}, timeout, std::move(done));
 }
 
-// ---- MutexCore
-// -------------------------------------------------------------------------------------
-
-namespace client {
-
-void MutexCore::Lock(LockOptions options, Mutex::LockCallback done) const {
-  if (options.wait < absl::ZeroDuration()) {
-    return std::move(done)(absl::InvalidArgumentError(
-        absl::StrCat("a wait must not be negative: ", absl::FormatDuration(options.wait))));
-  }
-  if (session_ != nullptr)
-    return LockWait::Start(session_, name_, std::move(options), std::move(done));
-  if (const std::shared_ptr<SessionCore> session = coordinator_->UsableSession()) {
-    return LockWait::Start(session, name_, std::move(options), std::move(done));
-  }
-  // The time that opening takes counts as waiting. A try waits for its answer, wherever it comes
-  // from.
-  Loop& loop = backend().loop();
-  const Instant start = loop.Now();
-  const absl::Duration limit =
-      options.wait == absl::ZeroDuration() ? absl::Seconds(5) : options.wait;
-  std::stop_token cancel = options.cancel;
-  coordinator_->WithSession(
-      limit, std::move(cancel),
-      [name = name_, &loop, start, options = std::move(options),
-       done = std::move(done)](absl::StatusOr<std::shared_ptr<SessionCore>> session) mutable {
-        if (!session.ok()) return std::move(done)(session.status());
-        const absl::Duration spent = absl::Nanoseconds(loop.Now().HolderElapsedNs(start));
-        LockWait::Start(*session, name, std::move(options), std::move(done), spent);
-      });
-}
-
-}  // namespace client
 }  // namespace tenure

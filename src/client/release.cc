@@ -14,15 +14,16 @@ constexpr absl::Duration kSendingMax = absl::Seconds(5);
 
 }  // namespace
 
-void Release::Start(const std::shared_ptr<SessionCore>& core, std::string name, Revision token,
-                    absl::Duration timeout, Done done) {
+void Release::Start(const std::shared_ptr<SessionCore>& core, GrantKind kind, std::string name,
+                    Revision token, absl::Duration timeout, Done done) {
   const bool asked = static_cast<bool>(done);
-  const auto release = std::make_shared<Release>(std::move(name), token, timeout, std::move(done));
+  const auto release =
+      std::make_shared<Release>(kind, std::move(name), token, timeout, std::move(done));
   if (asked) release->keep_ = core;
   if (const absl::Status over = core->Start(release); !over.ok()) {
     if (core->InForkedChild()) return release->Tell(over);
     return release->Tell(absl::NotFoundError(absl::StrCat(
-        release->name_, " was not held any more when it was unlocked: ", over.message())));
+        release->name_, " was not held any more when it was given back: ", over.message())));
   }
   if (!asked || timeout == absl::InfiniteDuration()) return;
   // Read only now: a local answer has come already, and needs no clock.
@@ -30,6 +31,11 @@ void Release::Start(const std::shared_ptr<SessionCore>& core, std::string name, 
     release->deadline_ = core->loop().Now() + std::max(timeout, absl::ZeroDuration());
     release->timed_ = true;
   });
+}
+
+Operation Release::MakeOperation() const {
+  if (kind_ == GrantKind::kElection) return Resign{name_, token_};
+  return ReleaseLock{name_, token_};
 }
 
 absl::Duration Release::Timeout(Loop& loop) const {
@@ -48,7 +54,7 @@ void Release::OnRetry(const Core& core, const absl::Status& why) {
   core->IfOpen(*this, [&] { late = late || (timed_ && core->loop().Now().Reached(deadline_)); });
   if (!late) return;
   Tell(absl::DeadlineExceededError(absl::StrCat(
-      "no answer to the unlock of ", name_, " within ", absl::FormatDuration(timeout_), " (",
+      "no answer to the release of ", name_, " within ", absl::FormatDuration(timeout_), " (",
       why.message(), "); it goes on in the background until the lease is over")));
 }
 
@@ -57,17 +63,17 @@ void Release::OnReply(const Core& /*core*/, Reply reply) {
   if (reply.code != ReplyCode::kSessionEnded) return Tell(RefusalStatus(reply));
   if (uncertain()) return OnOver(RefusalStatus(reply));
   Tell(absl::NotFoundError(
-      absl::StrCat(name_, " was not held any more when it was unlocked: ", reply.message)));
+      absl::StrCat(name_, " was not held any more when it was given back: ", reply.message)));
 }
 
 void Release::OnFailed(const Core& /*core*/, absl::Status why, bool settled) {
   if (settled) return Tell(std::move(why));
-  Tell(absl::UnknownError(absl::StrCat("the unlock of ", name_,
+  Tell(absl::UnknownError(absl::StrCat("the release of ", name_,
                                        " was sent, and no answer will come: ", why.message())));
 }
 
 void Release::OnOver(absl::Status why) {
-  Tell(absl::UnknownError(absl::StrCat("the lease was over before the unlock of ", name_,
+  Tell(absl::UnknownError(absl::StrCat("the lease was over before the release of ", name_,
                                        " was answered: it was given back, in time or not (",
                                        why.message(), ")")));
 }

@@ -10,6 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "client/grant.h"
 #include "client/sequenced_call.h"
 #include "tenure/command.h"
 
@@ -23,14 +24,18 @@ class Release final : public SequencedCall {
   using Done = absl::AnyInvocable<void(absl::Status) &&>;
 
   // `done` may be null.
-  static void Start(const std::shared_ptr<SessionCore>& core, std::string name, Revision token,
-                    absl::Duration timeout, Done done);
+  static void Start(const std::shared_ptr<SessionCore>& core, GrantKind kind, std::string name,
+                    Revision token, absl::Duration timeout, Done done);
 
-  Release(std::string name, Revision token, absl::Duration timeout, Done done)
-      : name_(std::move(name)), token_(token), timeout_(timeout), done_(std::move(done)) {}
+  Release(GrantKind kind, std::string name, Revision token, absl::Duration timeout, Done done)
+      : kind_(kind),
+        name_(std::move(name)),
+        token_(token),
+        timeout_(timeout),
+        done_(std::move(done)) {}
 
  private:
-  Operation MakeOperation() const override { return ReleaseLock{name_, token_}; }
+  Operation MakeOperation() const override;
   absl::Duration Timeout(Loop& loop) const override;
   bool OutlastsLimit() const override { return true; }
   void OnRetry(const Core& core, const absl::Status& why) override;
@@ -40,6 +45,7 @@ class Release final : public SequencedCall {
 
   void Tell(absl::Status status);
 
+  const GrantKind kind_;
   const std::string name_;
   const Revision token_;
   const absl::Duration timeout_;

@@ -52,6 +52,8 @@ class SequencedCall : public std::enable_shared_from_this<SequencedCall> {
   virtual void OnFailed(const Core& core, absl::Status why, bool settled) = 0;
   // An event of the session that names this call's sequence.
   virtual void OnEvent(const Core& /*core*/, const SessionEvent& /*event*/) {}
+  // The same, of a call that was ended from this side before.
+  virtual void OnLateEvent(const Core& /*core*/, const SessionEvent& /*event*/) {}
   // The session is over; `why` is for the caller.
   virtual void OnOver(absl::Status why) = 0;
 

@@ -6,7 +6,7 @@
 
 #include "client/blocking.h"
 #include "client/describe.h"
-#include "client/mutex_core.h"
+#include "client/handle_core.h"
 #include "client/session_core.h"
 #include "tenure/mutex.h"
 
@@ -34,7 +34,7 @@ void Session::Watch(absl::AnyInvocable<void(SessionState)> watcher) {
 
 Mutex Session::mutex(absl::string_view name) const {
   if (core_ == nullptr) return Mutex();
-  return Mutex(std::make_shared<client::MutexCore>(std::string(name), core_));
+  return Mutex(std::make_shared<client::HandleCore>(std::string(name), core_));
 }
 
 absl::Status Session::Close(absl::Duration timeout) {

@@ -1,9 +1,9 @@
 // Commands that take effect once, and the events that end some of them.
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "client/describe.h"
-#include "client/release.h"
 #include "client/session_core.h"
 #include "client/session_parts.h"
 #include "tenure/errors.h"
@@ -89,7 +89,11 @@ void SessionCore::OnFailure(const std::shared_ptr<SequencedCall>& call, const ab
   if (kind == ErrorKind::kUncertain) call->uncertain_ = true;
   if (kind == ErrorKind::kRefused || call->GivesUp(why)) {
     const bool settled = !call->uncertain_;
-    if (settled) sequences_.Finish(call->sequence_);
+    if (settled) {
+      sequences_.Finish(call->sequence_);
+    } else {
+      left_.emplace(call->sequence_, call);
+    }
     calls_.erase(it);
     lock.unlock();
     return call->OnFailed(shared_from_this(), why, settled);
@@ -109,18 +113,22 @@ void SessionCore::OnFailure(const std::shared_ptr<SequencedCall>& call, const ab
 }
 
 bool SessionCore::Take(const SequencedCall& call) {
-  std::shared_ptr<SequencedCall> taken;  // dropped outside of the lock
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto it = calls_.find(call.sequence_);
   if (it == calls_.end()) return false;
-  taken = std::move(it->second);
+  left_.emplace(call.sequence_, std::move(it->second));
   calls_.erase(it);
   return true;
 }
 
 void SessionCore::Finish(Sequence sequence) {
+  std::shared_ptr<SequencedCall> left;  // dropped outside of the lock
   const std::lock_guard<std::mutex> lock(mutex_);
   sequences_.Finish(sequence);
+  const auto it = left_.find(sequence);
+  if (it == left_.end()) return;
+  left = std::move(it->second);
+  left_.erase(it);
 }
 
 void SessionCore::IfOpen(const SequencedCall& call, absl::FunctionRef<void()> touch) {
@@ -128,28 +136,49 @@ void SessionCore::IfOpen(const SequencedCall& call, absl::FunctionRef<void()> to
   if (calls_.contains(call.sequence_)) touch();
 }
 
+void SessionCore::WithGrants(absl::FunctionRef<void(GrantList&)> touch) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  touch(grants_);
+}
+
 // ---- Events
 // ----------------------------------------------------------------------------------------
 
+namespace {
+
+// The command whose wait the event ends; 0: none.
+struct EndedWait {
+  Sequence operator()(const LockGrantedEvent& event) const { return event.acquire; }
+  Sequence operator()(const WaitEndedEvent& event) const { return event.acquire; }
+  Sequence operator()(const ChangedEvent& event) const { return event.observe; }
+  Sequence operator()(const AttemptStartedEvent& event) const { return event.begin; }
+  Sequence operator()(const OperationEndedEvent& event) const { return event.begin; }
+  Sequence operator()(const LockLostEvent& /*event*/) const { return 0; }
+  Sequence operator()(const SessionEndedEvent& /*event*/) const { return 0; }
+};
+
+}  // namespace
+
 void SessionCore::OnEvent(SessionEvent event) {
   std::shared_ptr<SequencedCall> call;
+  std::shared_ptr<SequencedCall> left;
+  std::vector<std::stop_source> broken;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (event.session != id() || event.revision <= events_seen_ || !usable()) return;
     events_seen_ = event.revision;
-    if (const auto* ended = std::get_if<SessionEndedEvent>(&event.body)) {
-      (void)ended;
-    } else {
-      const Sequence acquire = std::holds_alternative<LockGrantedEvent>(event.body)
-                                   ? std::get<LockGrantedEvent>(event.body).acquire
-                                   : std::get<WaitEndedEvent>(event.body).acquire;
-      const auto it = calls_.find(acquire);
+    if (const auto* lost = std::get_if<LockLostEvent>(&event.body)) {
+      broken = grants_.Break(lost->token);
+    } else if (const Sequence ended = std::visit(EndedWait(), event.body); ended != 0) {
+      const auto it = calls_.find(ended);
       if (it != calls_.end()) {
         call = std::move(it->second);
         calls_.erase(it);
+        // The event answers the command, whether or not its reply came.
+        sequences_.Finish(ended);
+      } else if (const auto late = left_.find(ended); late != left_.end()) {
+        left = late->second;  // until its cancel is answered
       }
-      // The event answers the acquire, whether or not its reply came.
-      sequences_.Finish(acquire);
     }
   }
   if (std::holds_alternative<SessionEndedEvent>(event.body)) {
@@ -158,12 +187,9 @@ void SessionCore::OnEvent(SessionEvent event) {
         /*told=*/true);
     return;
   }
+  for (std::stop_source& source : broken) source.request_stop();
   if (call != nullptr) return call->OnEvent(shared_from_this(), event);
-  // A grant that nobody wants is given back: no ghost (PITFALLS L14).
-  if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
-    Release::Start(shared_from_this(), granted->name, granted->token, absl::ZeroDuration(),
-                   nullptr);
-  }
+  if (left != nullptr) left->OnLateEvent(shared_from_this(), event);
 }
 
 }  // namespace tenure::client

@@ -47,6 +47,7 @@ SessionCore::~SessionCore() {
     new std::shared_ptr<Backend>(backend_);
     new TimerHandle(std::move(timer_));
     new absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>>(std::move(calls_));
+    new absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>>(std::move(left_));
     new OpenDone(std::move(open_done_));
     // NOLINTEND(bugprone-unhandled-exception-at-new)
     return;

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/fork_check.h"
+#include "client/grant_list.h"
 #include "client/lease.h"
 #include "client/sequenced_call.h"
 #include "client/sequences.h"
@@ -62,12 +63,14 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // Numbers `call` and sends it. Not OK, without having done anything, if the session is over.
   absl::Status Start(std::shared_ptr<SequencedCall> call);
   // True if the call was open; it is not any more, and the caller ends it. Its sequence stays
-  // unacknowledged until Finish.
+  // unacknowledged, and its events arrive as late ones, until Finish.
   bool Take(const SequencedCall& call);
   // Acknowledges the reply of a call that was taken before it came.
   void Finish(Sequence sequence);
   // Runs `touch` under the lock if the call is open.
   void IfOpen(const SequencedCall& call, absl::FunctionRef<void()> touch);
+  // Runs `touch` under the lock.
+  void WithGrants(absl::FunctionRef<void(GrantList&)> touch);
 
  private:
   class Sink;
@@ -118,6 +121,9 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   Sequences sequences_;
   Revision events_seen_ = 0;
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> calls_;
+  // Ended from this side, without knowing what became of them.
+  absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> left_;
+  GrantList grants_;
 
   // While it is being opened.
   OpenDone open_done_;

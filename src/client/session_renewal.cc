@@ -108,6 +108,7 @@ void SessionCore::SetState(SessionState state) {
 
 bool SessionCore::End(SessionState state, absl::Status why, bool told) {
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> calls;
+  absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> left;
   TimerHandle timer;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -115,6 +116,7 @@ bool SessionCore::End(SessionState state, absl::Status why, bool told) {
     SetState(state);
     over_ = why;
     calls.swap(calls_);
+    left.swap(left_);
     timer = std::exchange(timer_, TimerHandle());  // renewals stop here (PITFALLS L16)
   }
   timer.Cancel();

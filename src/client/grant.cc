@@ -1,0 +1,81 @@
+#include "client/grant.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "client/grant_list.h"
+
+namespace tenure::client {
+
+Grant::Grant(std::shared_ptr<SessionCore> core, GrantKind kind, std::string name,
+             const LockGranted& granted)
+    : core_(std::move(core)), kind_(kind), name_(std::move(name)), granted_(granted) {
+  core_->WithGrants([this](GrantList& grants) { grants.Add(this); });
+}
+
+Grant::~Grant() {
+  if (core_->InForkedChild()) {
+    // Touches no lock that a thread of the parent may have held.
+    (void)session_lost_.release();
+    return;
+  }
+  core_->WithGrants([this](GrantList& grants) { grants.Remove(this); });
+}
+
+std::stop_token Grant::lost() {
+  if (core_->InForkedChild()) return {};
+  std::stop_source source{std::nostopstate};
+  bool made = false;
+  core_->WithGrants([&](GrantList&) {
+    if (!lost_.has_value()) {
+      lost_.emplace();
+      made = true;
+    }
+    source = *lost_;
+  });
+  if (made) {
+    // Outside of the lock: it runs at once if the session is lost already.
+    session_lost_ = std::make_unique<std::stop_callback<PassOn>>(core_->lost(), PassOn{source});
+    if (broken_.load(std::memory_order_acquire)) source.request_stop();
+  }
+  return source.get_token();
+}
+
+// ---- GrantList
+// -------------------------------------------------------------------------------------
+
+void GrantList::Add(Grant* grant) {
+  grant->next_ = first_;
+  if (first_ != nullptr) first_->previous_ = grant;
+  first_ = grant;
+  if (early_.empty()) return;
+  const auto it = std::find(early_.begin(), early_.end(), grant->token());
+  if (it == early_.end()) return;
+  early_.erase(it);
+  grant->broken_.store(true, std::memory_order_release);
+}
+
+void GrantList::Remove(Grant* grant) {
+  (grant->previous_ != nullptr ? grant->previous_->next_ : first_) = grant->next_;
+  if (grant->next_ != nullptr) grant->next_->previous_ = grant->previous_;
+}
+
+std::vector<std::stop_source> GrantList::Break(Revision token) {
+  std::vector<std::stop_source> told;
+  bool found = false;
+  for (Grant* grant = first_; grant != nullptr; grant = grant->next_) {
+    if (grant->token() != token) continue;
+    found = true;
+    grant->broken_.store(true, std::memory_order_release);
+    if (grant->lost_.has_value()) told.push_back(*grant->lost_);
+  }
+  if (!found) {
+    early_.push_back(token);
+    if (early_.size() > kEarlyMax) early_.pop_front();
+  }
+  return told;
+}
+
+}  // namespace tenure::client

@@ -1,0 +1,36 @@
+// The grants that a session's handles hold, so that one that is taken away is told so.
+#ifndef TENURE_CLIENT_GRANT_LIST_H_
+#define TENURE_CLIENT_GRANT_LIST_H_
+
+#include <cstddef>
+#include <deque>
+#include <stop_token>
+#include <vector>
+
+#include "tenure/types.h"
+
+namespace tenure::client {
+
+class Grant;
+
+// Not thread-safe: under the session's lock.
+class GrantList {
+ public:
+  void Add(Grant* grant);
+  void Remove(Grant* grant);
+  // An administrator took what was granted with this token. Several have one token: of a lock that
+  // its owner took again. Returns whom to tell, outside of the lock.
+  std::vector<std::stop_source> Break(Revision token);
+
+ private:
+  // With a machine in this process the break may be told, by the thread that broke it, before the
+  // grant is in the list.
+  static constexpr std::size_t kEarlyMax = 64;
+
+  Grant* first_ = nullptr;
+  std::deque<Revision> early_;  // broken, and not in the list then
+};
+
+}  // namespace tenure::client
+
+#endif  // TENURE_CLIENT_GRANT_LIST_H_
