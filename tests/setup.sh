@@ -8,7 +8,8 @@
 set -eu
 
 packages="g++ cmake ninja-build git pkg-config ccache mold procps
-  libabsl-dev libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc
+  libabsl-dev libssl-dev libprotobuf-dev protobuf-compiler libgrpc++-dev
+  protobuf-compiler-grpc
   libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev libhiredis-dev"
 
 for group in "$@"; do

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "tenure/backend.h"
 #include "tenure/command.h"
+#include "tenure/idempotency.h"
 #include "tenure/mutex.h"
 #include "tenure/session.h"
 
@@ -54,6 +55,8 @@ class Coordinator {
 
   // A lock under the implicit session.
   Mutex mutex(absl::string_view name) const;
+  // Operations that take effect once, of one scope; likewise.
+  IdempotencyStore idempotency(absl::string_view scope) const;
 
   // A session of its own lifetime. Blocks for one round trip.
   absl::StatusOr<Session> OpenSession(SessionOptions options = {});

@@ -21,6 +21,7 @@
 
 namespace tenure {
 
+class IdempotencyStore;
 class Mutex;
 
 namespace client {
@@ -71,6 +72,8 @@ class Session {
 
   // A lock whose grants hang on this session.
   Mutex mutex(absl::string_view name) const;
+  // Operations whose attempts hang on this session.
+  IdempotencyStore idempotency(absl::string_view scope) const;
 
   // Gives back all that the session holds, in one step: its guards stop to be Valid(), its waits
   // end with kFailedPrecondition. Waits for the cluster's answer at most `timeout`, and tells what

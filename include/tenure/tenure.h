@@ -21,6 +21,7 @@
 #include "tenure/coordinator.h"
 #include "tenure/errors.h"
 #include "tenure/fencing.h"
+#include "tenure/idempotency.h"
 #include "tenure/local.h"
 #include "tenure/member.h"
 #include "tenure/mutex.h"

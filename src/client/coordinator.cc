@@ -72,6 +72,11 @@ Mutex Coordinator::mutex(absl::string_view name) const {
   return Mutex(std::make_shared<client::HandleCore>(std::string(name), core_));
 }
 
+IdempotencyStore Coordinator::idempotency(absl::string_view scope) const {
+  if (core_ == nullptr) return IdempotencyStore();
+  return IdempotencyStore(std::make_shared<client::HandleCore>(std::string(scope), core_));
+}
+
 absl::StatusOr<Session> Coordinator::OpenSession(SessionOptions options) {
   if (core_ == nullptr) return Empty();
   if (core_->InForkedChild()) return client::ForkedStatus();

@@ -44,7 +44,7 @@ absl::Status RefusalStatus(const Reply& reply) {
     case ReplyCode::kLimit:
       return absl::ResourceExhaustedError(reply.message);
     case ReplyCode::kMismatch:
-      return absl::InvalidArgumentError(reply.message);
+      return absl::AlreadyExistsError(reply.message);
     case ReplyCode::kConflict:
       return absl::FailedPreconditionError(reply.message);
     case ReplyCode::kNotHeld:
@@ -90,6 +90,17 @@ absl::Status NoAnswerStatus(absl::string_view name, absl::Duration wait, const a
     return WithRetryAfter(absl::ResourceExhaustedError(message), RetryAfter(last));
   }
   return absl::UnavailableError(message);
+}
+
+std::string WhoAttempts(const AttemptInProgress& progress) {
+  if (progress.held_back_ns > 0) {
+    return absl::StrCat(
+        "for another ", Seconds(progress.held_back_ns),
+        " this new cluster starts no attempt, so that those of an earlier one run out");
+  }
+  const std::string waiting = Waiting(progress.ahead, "");
+  if (progress.holder.session == 0) return absl::StrCat("nobody attempts it now; ", waiting);
+  return absl::StrCat("it is attempted by ", Who(progress.holder), "; ", waiting);
 }
 
 absl::Status ForkedStatus() {

@@ -23,6 +23,9 @@ absl::Status WaitOverStatus(absl::string_view name, absl::Duration wait, const L
 // A wait that nothing ever answered; `last` is the last failure, or OK.
 absl::Status NoAnswerStatus(absl::string_view name, absl::Duration wait, const absl::Status& last);
 
+// "attempt 1841 is host-3's (session 7340041), for 12.4 s; 3 are waiting".
+std::string WhoAttempts(const AttemptInProgress& progress);
+
 absl::Status ForkedStatus();
 
 }  // namespace tenure::client

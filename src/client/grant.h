@@ -1,4 +1,4 @@
-// What a guard owns: a lock, a seat of a semaphore, the lead of an election.
+// What a guard owns: a lock, a seat of a semaphore, the lead of an election, an attempt.
 #ifndef TENURE_CLIENT_GRANT_H_
 #define TENURE_CLIENT_GRANT_H_
 
@@ -16,7 +16,7 @@
 
 namespace tenure::client {
 
-enum class GrantKind : std::uint8_t { kLock, kElection };
+enum class GrantKind : std::uint8_t { kLock, kElection, kOperation };
 
 // Stands in its session's list while it lives, and so learns that an administrator took it. Stays
 // where it was made.

@@ -43,7 +43,7 @@ void GrantWait::OnEvent(const Core& core, const SessionEvent& event) {
   if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
     return Granted(core, {granted->token, granted->fence, granted->seat});
   }
-  Fail(TimeOver());
+  EndOfTime();
 }
 
 void GrantWait::Granted(const Core& core, const LockGranted& granted) {
@@ -63,8 +63,8 @@ void GrantWait::OnLateEvent(const Core& core, const SessionEvent& event) {
   }
 }
 
-absl::Status GrantWait::TimeOver() const {
-  return queued_.has_value() ? WaitOverStatus(name(), asked(), *queued_) : NoAnswer(asked());
+void GrantWait::EndOfTime() {
+  Fail(queued_.has_value() ? WaitOverStatus(name(), asked(), *queued_) : NoAnswer(asked()));
 }
 
 }  // namespace tenure::client

@@ -46,7 +46,7 @@ class GrantWait : public Wait {
   bool Queues(const Reply& reply) final;
   void OnReply(const Core& core, Reply reply) final;
   void OnEvent(const Core& core, const SessionEvent& event) final;
-  absl::Status TimeOver() const final;
+  void EndOfTime() final;
   void GiveBack(const Core& core, const Reply& reply) final;
   void OnLateEvent(const Core& core, const SessionEvent& event) final;
   void Granted(const Core& core, const LockGranted& granted);

@@ -8,6 +8,7 @@
 #include "client/describe.h"
 #include "client/handle_core.h"
 #include "client/session_core.h"
+#include "tenure/idempotency.h"
 #include "tenure/mutex.h"
 
 namespace tenure {
@@ -35,6 +36,11 @@ void Session::Watch(absl::AnyInvocable<void(SessionState)> watcher) {
 Mutex Session::mutex(absl::string_view name) const {
   if (core_ == nullptr) return Mutex();
   return Mutex(std::make_shared<client::HandleCore>(std::string(name), core_));
+}
+
+IdempotencyStore Session::idempotency(absl::string_view scope) const {
+  if (core_ == nullptr) return IdempotencyStore();
+  return IdempotencyStore(std::make_shared<client::HandleCore>(std::string(scope), core_));
 }
 
 absl::Status Session::Close(absl::Duration timeout) {

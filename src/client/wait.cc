@@ -98,7 +98,8 @@ void Wait::Leave(const absl::Status& why) {
   const std::shared_ptr<SessionCore> core = session_.lock();
   if (core == nullptr || !core->Take(*this)) return;
   core->Start(std::make_shared<Cancel>(Self())).IgnoreError();
-  Fail(why.ok() ? TimeOver() : why);
+  if (why.ok()) return EndOfTime();
+  Fail(why);
 }
 
 std::shared_ptr<Wait> Wait::Self() { return std::static_pointer_cast<Wait>(shared_from_this()); }

@@ -36,8 +36,8 @@ class Wait : public SequencedCall {
 
   // Tells the caller that nothing came of it. Once, and instead of a result.
   virtual void Fail(absl::Status why) = 0;
-  // The status of a wait whose time is over.
-  virtual absl::Status TimeOver() const = 0;
+  // Tells the caller that the wait's time is over: likewise.
+  virtual void EndOfTime() = 0;
   // Whether `reply` says that the command waits; [locked].
   virtual bool Queues(const Reply& reply) = 0;
   // The answer to the cancel of a wait that was left, and an event of it: what was granted, nobody
