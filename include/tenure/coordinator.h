@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "tenure/backend.h"
 #include "tenure/command.h"
+#include "tenure/election.h"
 #include "tenure/idempotency.h"
 #include "tenure/mutex.h"
 #include "tenure/session.h"
@@ -55,6 +56,8 @@ class Coordinator {
 
   // A lock under the implicit session.
   Mutex mutex(absl::string_view name) const;
+  // An election; its campaigns hang on the implicit session.
+  Election election(absl::string_view name) const;
   // Operations that take effect once, of one scope; likewise.
   IdempotencyStore idempotency(absl::string_view scope) const;
 
@@ -86,6 +89,10 @@ class Coordinator {
                                      absl::Duration timeout = absl::Seconds(5));
   void ListLocks(absl::string_view after, std::uint32_t limit, absl::Duration timeout,
                  absl::AnyInvocable<void(absl::StatusOr<LockList>) &&> done);
+  // Elections that are led or campaigned for, by name, after `after`; the same.
+  absl::StatusOr<ElectionList> ListElections(absl::string_view after = "",
+                                             std::uint32_t limit = 1000,
+                                             absl::Duration timeout = absl::Seconds(5));
   // Sessions by id, after `after`; the same.
   absl::StatusOr<SessionList> ListSessions(SessionId after = 0, std::uint32_t limit = 1000,
                                            absl::Duration timeout = absl::Seconds(5));

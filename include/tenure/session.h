@@ -21,6 +21,7 @@
 
 namespace tenure {
 
+class Election;
 class IdempotencyStore;
 class Mutex;
 
@@ -72,6 +73,8 @@ class Session {
 
   // A lock whose grants hang on this session.
   Mutex mutex(absl::string_view name) const;
+  // An election whose campaigns hang on this session.
+  Election election(absl::string_view name) const;
   // Operations whose attempts hang on this session.
   IdempotencyStore idempotency(absl::string_view scope) const;
 

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "tenure/coordinator.h"
+#include "tenure/election.h"
 #include "tenure/errors.h"
 #include "tenure/fencing.h"
 #include "tenure/idempotency.h"

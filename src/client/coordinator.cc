@@ -72,6 +72,11 @@ Mutex Coordinator::mutex(absl::string_view name) const {
   return Mutex(std::make_shared<client::HandleCore>(std::string(name), core_));
 }
 
+Election Coordinator::election(absl::string_view name) const {
+  if (core_ == nullptr) return Election();
+  return Election(std::make_shared<client::HandleCore>(std::string(name), core_));
+}
+
 IdempotencyStore Coordinator::idempotency(absl::string_view scope) const {
   if (core_ == nullptr) return IdempotencyStore();
   return IdempotencyStore(std::make_shared<client::HandleCore>(std::string(scope), core_));
@@ -137,6 +142,13 @@ absl::StatusOr<LockList> Coordinator::ListLocks(absl::string_view after, std::ui
 void Coordinator::ListLocks(absl::string_view after, std::uint32_t limit, absl::Duration timeout,
                             ReadDone<LockList> done) {
   Read<LockList>(core_, tenure::ListLocks{std::string(after), limit}, timeout, std::move(done));
+}
+
+absl::StatusOr<ElectionList> Coordinator::ListElections(absl::string_view after,
+                                                        std::uint32_t limit,
+                                                        absl::Duration timeout) {
+  return BlockingRead<ElectionList>(core_, tenure::ListElections{std::string(after), limit},
+                                    timeout);
 }
 
 absl::StatusOr<SessionList> Coordinator::ListSessions(SessionId after, std::uint32_t limit,

@@ -58,32 +58,34 @@ absl::Status RefusalStatus(const Reply& reply) {
   return absl::UnknownError(reply.message);
 }
 
-absl::Status HeldStatus(absl::string_view name, const LockHeld& held) {
+absl::Status HeldStatus(absl::string_view name, bool led, const LockHeld& held) {
   if (held.held_back_ns > 0) return absl::AbortedError(HeldBack(name, held.held_back_ns));
   if (held.holder.session == 0) {
     return absl::AbortedError(
         absl::StrCat(name, " is being handed over; ", Waiting(held.waiting, " before you")));
   }
-  return absl::AbortedError(absl::StrCat(name, " is held by ", Who(held.holder), "; ",
+  return absl::AbortedError(absl::StrCat(name, led ? " is led by " : " is held by ",
+                                         Who(held.holder), "; ",
                                          Waiting(held.waiting, " before you")));
 }
 
-absl::Status WaitOverStatus(absl::string_view name, absl::Duration wait, const LockQueued& queued) {
+absl::Status WaitOverStatus(absl::string_view name, bool led, absl::Duration wait,
+                            const LockQueued& queued) {
   std::string then;
   if (queued.held_back_ns > 0) {
     then = HeldBack(name, queued.held_back_ns);
   } else if (queued.holder.session == 0) {
     then = absl::StrCat(name, " was being handed over");
   } else {
-    then = absl::StrCat(name, " was held by ", Who(queued.holder));
+    then = absl::StrCat(name, led ? " was led by " : " was held by ", Who(queued.holder));
   }
-  return absl::AbortedError(absl::StrCat(name, " was not acquired within ",
-                                         absl::FormatDuration(wait), "; when the wait began, ",
-                                         then, " and ", Waiting(queued.ahead, " before you")));
+  return absl::AbortedError(absl::StrCat(
+      name, led ? " was not won within " : " was not acquired within ", absl::FormatDuration(wait),
+      "; when the wait began, ", then, " and ", Waiting(queued.ahead, " before you")));
 }
 
 absl::Status NoAnswerStatus(absl::string_view name, absl::Duration wait, const absl::Status& last) {
-  std::string message = absl::StrCat(name, " was not acquired: no cluster answered within ",
+  std::string message = absl::StrCat("nothing came of ", name, ": no cluster answered within ",
                                      absl::FormatDuration(wait));
   if (!last.ok()) absl::StrAppend(&message, " (", last.message(), ")");
   if (last.code() == absl::StatusCode::kResourceExhausted) {

@@ -17,9 +17,11 @@ absl::Status RefusalStatus(const Reply& reply);
 
 // "invoices/42 is held by host-3 (session 7340041, token 1841) for 12.4 s; 3 are waiting before
 // you".
-absl::Status HeldStatus(absl::string_view name, const LockHeld& held);
+// `led`: it is an election.
+absl::Status HeldStatus(absl::string_view name, bool led, const LockHeld& held);
 // The same for a wait that ended: what was so when it began.
-absl::Status WaitOverStatus(absl::string_view name, absl::Duration wait, const LockQueued& queued);
+absl::Status WaitOverStatus(absl::string_view name, bool led, absl::Duration wait,
+                            const LockQueued& queued);
 // A wait that nothing ever answered; `last` is the last failure, or OK.
 absl::Status NoAnswerStatus(absl::string_view name, absl::Duration wait, const absl::Status& last);
 

@@ -24,6 +24,13 @@ Grant::~Grant() {
   core_->WithGrants([this](GrantList& grants) { grants.Remove(this); });
 }
 
+const std::shared_ptr<std::atomic<bool>>& Grant::busy() {
+  core_->WithGrants([this](GrantList&) {
+    if (busy_ == nullptr) busy_ = std::make_shared<std::atomic<bool>>(false);
+  });
+  return busy_;
+}
+
 std::stop_token Grant::lost() {
   if (core_->InForkedChild()) return {};
   std::stop_source source{std::nostopstate};

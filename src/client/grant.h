@@ -38,6 +38,9 @@ class Grant {
   std::uint64_t seat() const { return granted_.seat; }
 
   bool Valid() const { return !broken_.load(std::memory_order_acquire) && core_->Valid(); }
+  // Whether a command is under way that the next one of its kind must not overtake; outlives the
+  // grant.
+  const std::shared_ptr<std::atomic<bool>>& busy();
   // Fires when the grant is taken away, or the session is lost.
   std::stop_token lost();
 
@@ -56,6 +59,7 @@ class Grant {
   std::atomic<bool> broken_{false};
   // The rest is under the session's lock, but for the callback. Made when somebody asks: most
   // grants are given back before.
+  std::shared_ptr<std::atomic<bool>> busy_;
   std::optional<std::stop_source> lost_;
   std::unique_ptr<std::stop_callback<PassOn>> session_lost_;
   Grant* previous_ = nullptr;

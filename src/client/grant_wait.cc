@@ -34,7 +34,7 @@ bool GrantWait::Queues(const Reply& reply) {
 void GrantWait::OnReply(const Core& core, Reply reply) {
   if (const auto* granted = std::get_if<LockGranted>(&reply.result)) return Granted(core, *granted);
   if (const auto* held = std::get_if<LockHeld>(&reply.result)) {
-    return Fail(HeldStatus(name(), *held));
+    return Fail(HeldStatus(name(), kind() == GrantKind::kElection, *held));
   }
   Fail(RefusalStatus(reply));
 }
@@ -64,7 +64,9 @@ void GrantWait::OnLateEvent(const Core& core, const SessionEvent& event) {
 }
 
 void GrantWait::EndOfTime() {
-  Fail(queued_.has_value() ? WaitOverStatus(name(), asked(), *queued_) : NoAnswer(asked()));
+  Fail(queued_.has_value()
+           ? WaitOverStatus(name(), kind() == GrantKind::kElection, asked(), *queued_)
+           : NoAnswer(asked()));
 }
 
 }  // namespace tenure::client

@@ -32,6 +32,8 @@ class HandleCore {
   Backend& backend() const {
     return session_ != nullptr ? session_->backend() : coordinator_->backend();
   }
+  // False: the coordinator's implicit one, which is opened anew when it was lost.
+  bool HasOwnSession() const { return session_ != nullptr; }
   bool InForkedChild() const {
     return session_ != nullptr ? session_->InForkedChild() : coordinator_->InForkedChild();
   }

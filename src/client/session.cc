@@ -8,6 +8,7 @@
 #include "client/describe.h"
 #include "client/handle_core.h"
 #include "client/session_core.h"
+#include "tenure/election.h"
 #include "tenure/idempotency.h"
 #include "tenure/mutex.h"
 
@@ -36,6 +37,11 @@ void Session::Watch(absl::AnyInvocable<void(SessionState)> watcher) {
 Mutex Session::mutex(absl::string_view name) const {
   if (core_ == nullptr) return Mutex();
   return Mutex(std::make_shared<client::HandleCore>(std::string(name), core_));
+}
+
+Election Session::election(absl::string_view name) const {
+  if (core_ == nullptr) return Election();
+  return Election(std::make_shared<client::HandleCore>(std::string(name), core_));
 }
 
 IdempotencyStore Session::idempotency(absl::string_view scope) const {

@@ -88,7 +88,7 @@ bool Wait::GivesUp(const absl::Status& why) {
 }
 
 void Wait::OnFailed(const Core& core, absl::Status why, bool settled) {
-  if (!settled) core->Start(std::make_shared<Cancel>(Self())).IgnoreError();
+  if (!settled) CancelInBackground(core);
   if (KindOf(why) == ErrorKind::kRefused) return Fail(std::move(why));
   last_failure_ = std::move(why);
   Fail(NoAnswer(kSendingMax));
@@ -97,9 +97,13 @@ void Wait::OnFailed(const Core& core, absl::Status why, bool settled) {
 void Wait::Leave(const absl::Status& why) {
   const std::shared_ptr<SessionCore> core = session_.lock();
   if (core == nullptr || !core->Take(*this)) return;
-  core->Start(std::make_shared<Cancel>(Self())).IgnoreError();
+  CancelInBackground(core);
   if (why.ok()) return EndOfTime();
   Fail(why);
+}
+
+void Wait::CancelInBackground(const Core& core) {
+  core->Start(std::make_shared<Cancel>(Self())).IgnoreError();
 }
 
 std::shared_ptr<Wait> Wait::Self() { return std::static_pointer_cast<Wait>(shared_from_this()); }

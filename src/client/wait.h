@@ -51,6 +51,8 @@ class Wait : public SequencedCall {
   std::int64_t wait_ns() const;
   // The status of a wait that nothing has ever answered.
   absl::Status NoAnswer(absl::Duration within) const;
+  // Sends a cancel for what was answered, and goes on all the same.
+  void CancelInBackground(const Core& core);
   // Of a result that ends the wait: no deadline any more.
   void StopTimer() { deadline_timer_.Cancel(); }
 

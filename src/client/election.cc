@@ -1,0 +1,242 @@
+#include "tenure/election.h"
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "client/grant.h"
+#include "client/handle_core.h"
+#include "client/observer_core.h"
+#include "client/read.h"
+#include "client/release.h"
+#include "tenure/errors.h"
+
+namespace tenure {
+
+using client::EmptyStatus;
+
+namespace {
+
+using Done = absl::AnyInvocable<void(absl::Status) &&>;
+
+// Changes what the leader says of itself.
+class Proclaiming final : public client::Errand {
+ public:
+  Proclaiming(tenure::Proclaim proclaim, std::shared_ptr<std::atomic<bool>> busy,
+              absl::Duration timeout, Done done)
+      : Errand(timeout, std::move(done)), proclaim_(std::move(proclaim)), busy_(std::move(busy)) {}
+
+ private:
+  Operation MakeOperation() const override { return proclaim_; }
+  std::string What() const override { return absl::StrCat("the proclamation of ", proclaim_.name); }
+  absl::Status TooLate(const absl::Status& why) const override {
+    return absl::NotFoundError(
+        absl::StrCat("this one leads ", proclaim_.name, " no more: ", why.message()));
+  }
+  void OnSettled(const Core& /*core*/) override { busy_->store(false, std::memory_order_release); }
+
+  const tenure::Proclaim proclaim_;
+  const std::shared_ptr<std::atomic<bool>> busy_;
+};
+
+class HandingOver final : public client::Errand {
+ public:
+  HandingOver(tenure::HandOver hand_over, absl::Duration timeout, Done done)
+      : Errand(timeout, std::move(done)), hand_over_(std::move(hand_over)) {}
+
+ private:
+  Operation MakeOperation() const override { return hand_over_; }
+  std::string What() const override { return absl::StrCat("handing over ", hand_over_.name); }
+  absl::Status TooLate(const absl::Status& why) const override {
+    return absl::NotFoundError(
+        absl::StrCat("this one leads ", hand_over_.name, " no more: ", why.message()));
+  }
+
+  const tenure::HandOver hand_over_;
+};
+
+template <typename Start>
+absl::Status Blocking(const client::Grant* grant, Start&& start) {
+  if (grant == nullptr) return EmptyStatus("Leadership");
+  if (grant->core()->InForkedChild()) return client::ForkedStatus();
+  // The session must outlast the call that the answer comes to.
+  const std::shared_ptr<client::SessionCore> session = grant->core();
+  return client::Block<absl::Status>(session->loop(), std::forward<Start>(start));
+}
+
+// Waits, unless it is stopped meanwhile.
+void Pause(absl::Duration duration, const std::stop_token& cancel) {
+  std::mutex mutex;
+  std::condition_variable_any stopped;
+  std::unique_lock<std::mutex> lock(mutex);
+  stopped.wait_for(lock, cancel, absl::ToChronoNanoseconds(duration), [] { return false; });
+}
+
+}  // namespace
+
+// ---- Leadership
+// ------------------------------------------------------------------------------------
+
+Leadership::Leadership() noexcept = default;
+Leadership::Leadership(std::unique_ptr<client::Grant> grant) : grant_(std::move(grant)) {}
+Leadership::Leadership(Leadership&&) noexcept = default;
+
+Leadership& Leadership::operator=(Leadership&& other) noexcept {
+  const Leadership former(std::exchange(grant_, std::exchange(other.grant_, nullptr)));
+  return *this;
+}
+
+Leadership::~Leadership() {
+  if (grant_ == nullptr || grant_->core()->InForkedChild()) return;
+  client::Release::Start(grant_->core(), grant_->kind(), grant_->TakeName(), grant_->token(),
+                         absl::ZeroDuration(), nullptr);
+}
+
+const std::string& Leadership::name() const {
+  return grant_ == nullptr ? client::NoName() : grant_->name();
+}
+Revision Leadership::term() const { return grant_ == nullptr ? 0 : grant_->token(); }
+bool Leadership::Valid() const { return grant_ != nullptr && grant_->Valid(); }
+std::stop_token Leadership::lost() const {
+  return grant_ == nullptr ? std::stop_token() : grant_->lost();
+}
+
+absl::Status Leadership::Proclaim(absl::string_view value, absl::Duration timeout) {
+  return Blocking(grant_.get(), [&](auto done) { Proclaim(value, timeout, std::move(done)); });
+}
+
+void Leadership::Proclaim(absl::string_view value, absl::Duration timeout, Done done) {
+  if (grant_ == nullptr) return std::move(done)(EmptyStatus("Leadership"));
+  const std::shared_ptr<std::atomic<bool>>& busy = grant_->busy();
+  if (busy->exchange(true, std::memory_order_acq_rel)) {
+    return std::move(done)(absl::UnavailableError(
+        absl::StrCat("an earlier proclamation of ", name(), " is still under way; try again")));
+  }
+  client::Errand::Start(grant_->core(), std::make_shared<Proclaiming>(
+                                            tenure::Proclaim{name(), term(), std::string(value)},
+                                            busy, timeout, std::move(done)));
+}
+
+absl::Status Leadership::Resign(absl::Duration timeout) {
+  return Blocking(grant_.get(), [&](auto done) { Resign(timeout, std::move(done)); });
+}
+
+void Leadership::Resign(absl::Duration timeout, Done done) {
+  if (grant_ == nullptr) return std::move(done)(EmptyStatus("Leadership"));
+  const std::unique_ptr<client::Grant> grant = std::exchange(grant_, nullptr);
+  client::Release::Start(grant->core(), grant->kind(), grant->TakeName(), grant->token(), timeout,
+                         std::move(done));
+}
+
+absl::Status Leadership::HandOver(const Candidate& candidate, absl::Duration timeout) {
+  const absl::Status status = Blocking(grant_.get(), [&](auto done) {
+    client::Errand::Start(
+        grant_->core(), std::make_shared<HandingOver>(
+                            tenure::HandOver{name(), term(), candidate.session, candidate.campaign},
+                            timeout, std::move(done)));
+  });
+  // Where it may have happened nothing is left to resign: the token says which term is meant.
+  if (status.ok()) grant_ = nullptr;
+  return status;
+}
+
+// ---- Election
+// --------------------------------------------------------------------------------------
+
+const std::string& Election::name() const {
+  return core_ == nullptr ? client::NoName() : core_->name();
+}
+
+absl::StatusOr<Leadership> Election::Campaign(CampaignOptions options) {
+  if (core_ == nullptr) return EmptyStatus("Election");
+  return client::BlockOn<absl::StatusOr<Leadership>>(
+      *core_, [&](auto done) { Campaign(std::move(options), std::move(done)); });
+}
+
+void Election::Campaign(CampaignOptions options, CampaignCallback done) {
+  if (core_ == nullptr) return std::move(done)(EmptyStatus("Election"));
+  tenure::Campaign wanted;
+  wanted.name = core_->name();
+  wanted.value = std::move(options.value);
+  wanted.priority = options.priority;
+  core_->Ask<Leadership>(std::move(wanted), options.wait, std::move(options.cancel),
+                         std::move(done));
+}
+
+absl::Status Election::Run(CampaignOptions options, absl::FunctionRef<void(Leadership&)> lead) {
+  if (core_ == nullptr) return EmptyStatus("Election");
+  absl::Duration pause = absl::ZeroDuration();
+  while (!options.cancel.stop_requested()) {
+    absl::StatusOr<Leadership> leadership = Campaign(options);
+    if (leadership.ok()) {
+      pause = absl::ZeroDuration();
+      lead(*leadership);
+      continue;  // resigns
+    }
+    if (leadership.status().code() == absl::StatusCode::kCancelled) {
+      return options.cancel.stop_requested() ? absl::OkStatus() : leadership.status();
+    }
+    // A session that is over is the implicit one's, which is opened anew, or the end of it.
+    const bool over = leadership.status().code() == absl::StatusCode::kFailedPrecondition &&
+                      !core_->HasOwnSession() && !core_->InForkedChild() &&
+                      !core_->backend().loop().OnLoop();
+    if (KindOf(leadership.status()) == ErrorKind::kRefused && !over) return leadership.status();
+    pause = std::clamp(2 * pause, absl::Milliseconds(20), absl::Seconds(1));
+    Pause(std::max(pause, RetryAfter(leadership.status())), options.cancel);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ElectionDescription> Election::Describe(absl::Duration timeout) {
+  if (core_ == nullptr) return EmptyStatus("Election");
+  return client::BlockOn<absl::StatusOr<ElectionDescription>>(
+      *core_, [&](auto done) { Describe(timeout, std::move(done)); });
+}
+
+void Election::Describe(absl::Duration timeout,
+                        absl::AnyInvocable<void(absl::StatusOr<ElectionDescription>) &&> done) {
+  if (core_ == nullptr) return std::move(done)(EmptyStatus("Election"));
+  if (core_->InForkedChild()) return std::move(done)(client::ForkedStatus());
+  client::Read<ElectionDescription>(core_->backend(), GetElection{core_->name(), 0}, timeout,
+                                    std::move(done));
+}
+
+Observer Election::Observe(Revision after) {
+  if (core_ == nullptr) return Observer();
+  return Observer(std::make_shared<client::ObserverCore>(core_, ObjectKind::kElection, after));
+}
+
+// ---- Observer
+// --------------------------------------------------------------------------------------
+
+Observer::Observer() noexcept = default;
+Observer::Observer(std::shared_ptr<client::ObserverCore> core) : core_(std::move(core)) {}
+Observer::Observer(Observer&&) noexcept = default;
+
+Observer& Observer::operator=(Observer&& other) noexcept {
+  const Observer former(std::exchange(core_, std::exchange(other.core_, nullptr)));
+  return *this;
+}
+
+Observer::~Observer() {
+  if (core_ != nullptr && !core_->handle().InForkedChild()) core_->Stop();
+}
+
+absl::StatusOr<News> Observer::Next(absl::Duration wait) {
+  if (core_ == nullptr) return EmptyStatus("Observer");
+  return client::BlockOn<absl::StatusOr<News>>(
+      core_->handle(), [&](auto done) { core_->Next(wait, std::move(done)); });
+}
+
+void Observer::Next(absl::Duration wait, absl::AnyInvocable<void(absl::StatusOr<News>) &&> done) {
+  if (core_ == nullptr) return std::move(done)(EmptyStatus("Observer"));
+  core_->Next(wait, std::move(done));
+}
+
+Revision Observer::revision() const { return core_ == nullptr ? 0 : core_->revision(); }
+
+}  // namespace tenure

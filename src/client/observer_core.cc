@@ -1,0 +1,198 @@
+#include "client/observer_core.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/describe.h"
+#include "tenure/errors.h"
+
+namespace tenure::client {
+namespace {
+
+LockHolder After(const LockHolder& before, const Change& change) {
+  switch (change.kind) {
+    case ChangeKind::kGranted:
+    case ChangeKind::kValue: {
+      LockHolder holder;
+      holder.session = change.session;
+      holder.token = change.token;
+      holder.label = change.label;
+      holder.value = change.value;
+      return holder;
+    }
+    case ChangeKind::kReleased:
+    case ChangeKind::kHandedOver:
+    case ChangeKind::kLost:
+    case ChangeKind::kBroken:
+      return change.token >= before.token ? LockHolder() : before;
+  }
+  return before;
+}
+
+}  // namespace
+
+// ---- ObserverCore
+// ----------------------------------------------------------------------------------
+
+Revision ObserverCore::revision() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return told_;
+}
+
+void ObserverCore::Next(absl::Duration wait, Done done) {
+  std::optional<News> news;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (busy_) {
+      return std::move(done)(absl::FailedPreconditionError(
+          absl::StrCat("another Next for ", handle_->name(), " is under way")));
+    }
+    news = Pop();
+    busy_ = !news.has_value();
+  }
+  if (news.has_value()) return std::move(done)(*std::move(news));
+  const bool timed = wait > absl::ZeroDuration() && wait != absl::InfiniteDuration();
+  Ask(wait, timed ? handle_->backend().loop().Now() + wait : Instant::InfiniteFuture(),
+      std::move(done));
+}
+
+void ObserverCore::Ask(absl::Duration wait, Instant deadline, Done done) {
+  Observe observe;
+  observe.kind = kind_;
+  observe.name = handle_->name();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    observe.after = fresh_ ? 0 : after_;
+  }
+  ObserveWait::Done then = [self = shared_from_this(), deadline,
+                            done = std::move(done)](absl::StatusOr<Batch> batch) mutable {
+    self->OnBatch(std::move(batch), deadline, std::move(done));
+  };
+  handle_->WithSession(wait, stop_.get_token(), std::move(then),
+                       [observe = std::move(observe), wait, stop = stop_.get_token()](
+                           const std::shared_ptr<SessionCore>& session, ObserveWait::Done answer,
+                           absl::Duration spent) mutable {
+                         ObserveWait::Start(session, std::move(observe), wait, std::move(stop),
+                                            std::move(answer), spent);
+                       });
+}
+
+void ObserverCore::OnBatch(absl::StatusOr<Batch> batch, Instant deadline, Done done) {
+  absl::StatusOr<News> answer = absl::UnknownError("none yet");
+  if (batch.ok()) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    Take(*std::move(batch));
+    std::optional<News> news = Pop();
+    if (news.has_value()) {
+      busy_ = false;
+      lock.unlock();
+      return std::move(done)(*std::move(news));
+    }
+    answer = absl::AbortedError(absl::StrCat("nothing happened to ", handle_->name()));
+  } else {
+    answer = batch.status();
+    // The implicit session is opened anew, and it goes on where it was.
+    const bool over = answer.status().code() == absl::StatusCode::kFailedPrecondition ||
+                      answer.status().code() == absl::StatusCode::kUnknown;
+    if (over && !handle_->HasOwnSession() && !handle_->InForkedChild() && !stop_.stop_requested()) {
+      absl::Duration left = absl::InfiniteDuration();
+      if (deadline != Instant::InfiniteFuture()) {
+        const Instant now = handle_->backend().loop().Now();
+        left = absl::Nanoseconds(std::max<std::int64_t>(now.HolderElapsedNs(deadline) * -1, 0));
+      }
+      if (left > absl::ZeroDuration()) return Ask(left, deadline, std::move(done));
+    }
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    busy_ = false;
+  }
+  std::move(done)(std::move(answer));
+}
+
+std::optional<News> ObserverCore::Pop() {
+  if (read_.empty()) return std::nullopt;
+  News news = std::move(read_.front());
+  read_.pop_front();
+  told_ = news.change.revision;
+  return news;
+}
+
+void ObserverCore::Take(Batch batch) {
+  if (fresh_) {
+    fresh_ = false;
+    News first;
+    first.initial = true;
+    first.change.revision = batch.revision;
+    holder_ = batch.holder.value_or(LockHolder());
+    first.holder = holder_;
+    read_.push_back(std::move(first));
+    after_ = batch.revision;
+    return;
+  }
+  for (Change& change : batch.changes) {
+    News news;
+    news.gap = std::exchange(batch.gap, false);
+    holder_ = After(holder_, change);
+    news.holder = holder_;
+    after_ = change.revision;
+    news.change = std::move(change);
+    read_.push_back(std::move(news));
+  }
+  if (batch.gap) {  // and nothing is known but how things stand
+    News news;
+    news.gap = true;
+    news.change.revision = batch.revision;
+    holder_ = batch.holder.value_or(LockHolder());
+    news.holder = holder_;
+    read_.push_back(std::move(news));
+  }
+  if (batch.holder.has_value()) {
+    // All of it was told as of this revision.
+    holder_ = *std::move(batch.holder);
+    if (!read_.empty()) read_.back().holder = holder_;
+    after_ = std::max(after_, batch.revision);
+  }
+}
+
+// ---- ObserveWait
+// -----------------------------------------------------------------------------------
+
+bool ObserveWait::Queues(const Reply& reply) {
+  if (!std::holds_alternative<Observing>(reply.result)) return false;
+  answered_ = true;
+  return !is_try();
+}
+
+void ObserveWait::OnReply(const Core& core, Reply reply) {
+  if (auto* observed = std::get_if<Observed>(&reply.result)) {
+    return std::move(done_)(ObserverCore::Batch{reply.revision, std::move(observed->holder),
+                                                std::move(observed->changes), observed->gap});
+  }
+  if (std::holds_alternative<Observing>(reply.result)) {  // of a try
+    CancelInBackground(core);
+    return EndOfTime();
+  }
+  Fail(RefusalStatus(reply));
+}
+
+void ObserveWait::OnEvent(const Core& /*core*/, const SessionEvent& event) {
+  StopTimer();
+  const auto* changed = std::get_if<ChangedEvent>(&event.body);
+  if (changed == nullptr) return EndOfTime();
+  ObserverCore::Batch batch;
+  batch.revision = changed->change.revision;
+  batch.changes.push_back(changed->change);
+  batch.gap = changed->gap;
+  std::move(done_)(std::move(batch));
+}
+
+void ObserveWait::EndOfTime() {
+  if (!answered_) return Fail(NoAnswer(asked()));
+  Fail(absl::AbortedError(
+      absl::StrCat("nothing happened to ", name(), " within ", absl::FormatDuration(asked()))));
+}
+
+}  // namespace tenure::client

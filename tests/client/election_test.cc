@@ -1,0 +1,183 @@
+// Elections over a network that fails. Names are lines of PITFALLS.md.
+#include "tenure/election.h"
+
+#include <utility>
+
+#include "client/fixture.h"
+#include "gmock/gmock.h"
+
+namespace tenure::client {
+namespace {
+
+class ElectionTest : public ClientTest {
+ protected:
+  using Lead = absl::StatusOr<Leadership>;
+
+  template <typename Handle>  // a Session or a Coordinator
+  Lead Campaign(Handle& on, CampaignOptions options = {}) {
+    Caught<Lead> got;
+    on.election("e").Campaign(std::move(options), got.Callback());
+    EXPECT_TRUE(world_.RunUntil([&] { return got.here(); }, absl::Hours(1)));
+    return std::move(*got);
+  }
+  absl::StatusOr<News> Next(Observer& observer, absl::Duration wait = absl::Minutes(1)) {
+    Caught<absl::StatusOr<News>> got;
+    observer.Next(wait, got.Callback());
+    EXPECT_TRUE(world_.RunUntil([&] { return got.here(); }, absl::Hours(1)));
+    return *got;
+  }
+  ElectionDescription Seen() { return *rival_.election("e").Describe(); }
+};
+
+// Whoever was paused past its lease knows by its clocks that it leads no more, though nobody told
+// it and its name is still the one that it last saw.
+TEST_F(ElectionTest, E1LeadershipIsJudgedByTimeNotByNames) {
+  Session session = Open();
+  const Lead paused = Campaign(session, {.value = "same name"});
+  ASSERT_TRUE(paused.ok());
+  EXPECT_TRUE(paused->Valid());
+  node_.Pause();
+  const Lead next = Campaign(rival_, {.value = "same name"});
+  ASSERT_TRUE(next.ok());
+  EXPECT_FALSE(paused->Valid());
+  EXPECT_GT(next->term(), paused->term());
+  EXPECT_EQ(Seen().leader.value, "same name");
+}
+
+// The lease was over before the successor was elected, also where every renewal hangs.
+TEST_F(ElectionTest, E3ARenewalThatHangsDoesNotOutlastTheLease) {
+  Session session = Open();
+  const Lead leader = Campaign(session);
+  ASSERT_TRUE(leader.ok());
+  Only<RenewSession>(Fate::kHold);
+  Caught<Lead> next;
+  rival_.election("e").Campaign({}, next.Callback());
+  while (!next.here()) {
+    const bool leads = leader->Valid();
+    world_.RunFor(absl::Milliseconds(1));
+    EXPECT_TRUE(!leads || !leader->Valid() || !next.here()) << "two leaders at once";
+  }
+  EXPECT_FALSE(leader->Valid());
+  // An answer that comes now changes nothing.
+  while (net_->held() > 0) net_->Release();
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_FALSE(leader->Valid());
+}
+
+TEST_F(ElectionTest, E4AGrantThatIsToldTwiceIsOneTerm) {
+  Lead first = Campaign(rival_);
+  Session session = Open();
+  int called = 0;
+  Revision term = 0;
+  Leadership kept;
+  session.election("e").Campaign({}, [&](Lead lead) {
+    ++called;
+    kept = *std::move(lead);
+    term = kept.term();
+  });
+  First<tenure::Campaign>(1, Fate::kPass);
+  net_->hold_events = true;
+  *first = Leadership();
+  EXPECT_EQ(called, 0);
+  // Delivered as after a reconnect: what was held back, and once more from the start.
+  net_->ReleaseEvents();
+  EXPECT_EQ(called, 1);
+  world_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(called, 1);
+  EXPECT_EQ(Seen().leader.token, term);
+}
+
+TEST_F(ElectionTest, E5LossIsToldToNobodyWhoNeverLed) {
+  const Lead leader = Campaign(rival_);
+  Session session = Open();
+  Caught<Lead> candidate;
+  session.election("e").Campaign({}, candidate.Callback());
+  CutOff();
+  ASSERT_TRUE(world_.RunUntil([&] { return candidate.here(); }, absl::Minutes(1)));
+  EXPECT_EQ(candidate->status().code(), absl::StatusCode::kFailedPrecondition)
+      << "its campaign has ended; there was no lead to lose";
+  EXPECT_TRUE(leader->Valid());
+}
+
+TEST_F(ElectionTest, ProclamationsNeverOvertakeOneAnother) {
+  Session session = Open();
+  Lead leader = Campaign(session, {.value = "zero"});
+  Only<Proclaim>(Fate::kTimeOut);
+  Caught<absl::Status> first;
+  leader->Proclaim("one", absl::Seconds(1), first.Callback());
+  ASSERT_TRUE(world_.RunUntil([&] { return first.here(); }, absl::Minutes(1)));
+  EXPECT_EQ(first->code(), absl::StatusCode::kDeadlineExceeded);
+  Caught<absl::Status> second;
+  leader->Proclaim("two", absl::Seconds(1), second.Callback());
+  ASSERT_TRUE(second.here());
+  EXPECT_EQ(second->code(), absl::StatusCode::kUnavailable);
+  Heal();
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(Seen().leader.value, "one");
+  Caught<absl::Status> third;
+  leader->Proclaim("three", absl::Seconds(1), third.Callback());
+  ASSERT_TRUE(third.here());
+  EXPECT_TRUE(third->ok()) << *third;
+  EXPECT_EQ(Seen().leader.value, "three");
+}
+
+TEST_F(ElectionTest, ALateElectionIsGivenBack) {
+  server_.SetClockDrift(tenure::testing::Clock::kBoottime, -0.005);
+  server_.SetClockDrift(tenure::testing::Clock::kMonotonicRaw, -0.005);
+  Lead leader = Campaign(rival_);
+  Session session = Open();
+  net_->hold_events = true;
+  Only<CancelWait>(Fate::kHold);
+  EXPECT_FALSE(Campaign(session, {.wait = absl::Seconds(2)}).ok());
+  *leader = Leadership();  // the machine elects the one that has left
+  EXPECT_NE(Seen().leader.session, 0u);
+  Heal();
+  net_->ReleaseEvents();
+  EXPECT_EQ(net_->Count<Resign>(), 1u);
+  EXPECT_EQ(Seen().leader.session, 0u);
+}
+
+// With the implicit session an observer survives the session.
+TEST_F(ElectionTest, AnObserverGoesOnOverALostSession) {
+  Observer observer = client_.election("e").Observe();
+  const absl::StatusOr<News> first = Next(observer);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_TRUE(first->initial);
+  Caught<absl::StatusOr<News>> waiting;
+  observer.Next(absl::InfiniteDuration(), waiting.Callback());
+  CutOff();
+  world_.RunFor(absl::Seconds(20));
+  EXPECT_FALSE(waiting.here());
+  Lead leader = Campaign(rival_, {.value = "a"});
+  Heal();
+  ASSERT_TRUE(world_.RunUntil([&] { return waiting.here(); }, absl::Minutes(1)));
+  ASSERT_TRUE(waiting->ok()) << waiting->status();
+  EXPECT_EQ((*waiting)->change.kind, ChangeKind::kGranted);
+  EXPECT_EQ((*waiting)->holder.value, "a");
+  EXPECT_FALSE((*waiting)->gap);
+  // With a session of its own it ends with that.
+  Session session = Open();
+  Observer own = session.election("e").Observe();
+  ASSERT_TRUE(Next(own).ok());
+  Caught<absl::StatusOr<News>> ended;
+  own.Next(absl::InfiniteDuration(), ended.Callback());
+  CutOff();
+  ASSERT_TRUE(world_.RunUntil([&] { return ended.here(); }, absl::Minutes(1)));
+  EXPECT_EQ(ended->status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ElectionTest, AnObserverWaitsNoLongerThanItIsAsked) {
+  Observer observer = client_.election("e").Observe();
+  ASSERT_TRUE(Next(observer).ok());
+  const Instant start = node_.loop().Now();
+  EXPECT_EQ(Next(observer, absl::Seconds(3)).status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(node_.loop().Now().HolderElapsedNs(start), 3'000'000'000);
+  // It has missed nothing meanwhile, nor is anything told to the wait that was left.
+  const Lead leader = Campaign(rival_, {.value = "a"});
+  const absl::StatusOr<News> news = Next(observer);
+  ASSERT_TRUE(news.ok()) << news.status();
+  EXPECT_EQ(news->holder.value, "a");
+}
+
+}  // namespace
+}  // namespace tenure::client
