@@ -34,6 +34,7 @@ namespace tenure {
 namespace client {
 class Grant;       // src/client/grant.h
 class HandleCore;  // src/client/handle_core.h
+class LeadState;   // src/client/lead_state.h
 }  // namespace client
 
 // The lead of an election, from Campaign to Resign, loss or destruction. Move-only. Thread-safe but
@@ -51,8 +52,11 @@ class Leadership {
   // The fencing token of this term: greater than that of every earlier term, and of every earlier
   // grant in the cluster. Below 2^53.
   Revision term() const;
+  // What this one says of itself: what it campaigned with, or last proclaimed with success.
+  std::string value() const;
   // True while this one certainly leads: judged by this machine's clocks against the lease, not by
-  // names, and without the network (PITFALLS E1). Once false, never true again.
+  // names, and without the network (PITFALLS E1). Once false it is never true again, but for a
+  // HandOver that came to nothing.
   bool Valid() const;
   // Fires when the lead is lost: with the session, or because an administrator took it. Once, and
   // only for one that led; silent after Resign, HandOver and Session::Close (PITFALLS E5).
@@ -75,12 +79,24 @@ class Leadership {
   void Resign(absl::Duration timeout, absl::AnyInvocable<void(absl::Status) &&> done);
 
   // Resigns in favour of one candidate (see Election::Describe), which leads in the same step,
-  // whatever the order. The Leadership is empty if that succeeded, and stays as it is otherwise.
-  // kNotFound: that one is no candidate any more, or this one leads no more. Others as Resign.
+  // whatever the order. From the call on it is not Valid(): the successor may lead before this one
+  // hears of it.
+  //   OK                   that one leads, and the Leadership is empty
+  //   kNotFound            that one is no candidate any more, and this one leads on if it is
+  //                        Valid(); or this one led no more
+  //   kFailedPrecondition  another HandOver is under way
+  //   kDeadlineExceeded    no answer within `timeout`; it is tried on in the background, and this
+  //                        one leads on only if it becomes Valid() again
+  //   others               as Resign
   absl::Status HandOver(const Candidate& candidate, absl::Duration timeout = absl::Seconds(5));
+  void HandOver(const Candidate& candidate, absl::Duration timeout,
+                absl::AnyInvocable<void(absl::Status) &&> done);
 
  private:
+  friend class Election;
+
   std::unique_ptr<client::Grant> grant_;
+  std::shared_ptr<client::LeadState> state_;
 };
 
 struct CampaignOptions {
@@ -114,9 +130,10 @@ class Election {
 
   // Campaigns, runs `lead` each time it is elected, and campaigns again after it has returned,
   // until options.cancel is stopped: OK then. It resigns when `lead` returns, so `lead` goes on
-  // for as long as leadership.Valid() (or until lost() fires) and it wants to. What passes (no
-  // cluster, an implicit session that was lost) is tried again; what does not is returned. Blocks;
-  // `lead` runs on the calling thread.
+  // for as long as leadership.Valid() (or until lost() fires) and it wants to. Each term is one
+  // call, and a lead that is lost is told by that call's lost() alone, once (PITFALLS E4, E5). What
+  // passes (no cluster, an implicit session that was lost) is tried again; what does not is
+  // returned. Blocks; `lead` runs on the calling thread.
   absl::Status Run(CampaignOptions options, absl::FunctionRef<void(Leadership&)> lead);
 
   // Who leads, the candidates in the order in which they will, and the last changes: a linearizable

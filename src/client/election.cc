@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "client/grant.h"
 #include "client/handle_core.h"
+#include "client/lead_state.h"
 #include "client/observer_core.h"
 #include "client/read.h"
 #include "client/release.h"
@@ -26,9 +27,12 @@ using Done = absl::AnyInvocable<void(absl::Status) &&>;
 // Changes what the leader says of itself.
 class Proclaiming final : public client::Errand {
  public:
-  Proclaiming(tenure::Proclaim proclaim, std::shared_ptr<std::atomic<bool>> busy,
-              absl::Duration timeout, Done done)
-      : Errand(timeout, std::move(done)), proclaim_(std::move(proclaim)), busy_(std::move(busy)) {}
+  Proclaiming(tenure::Proclaim proclaim, std::shared_ptr<client::LeadState> state,
+              std::shared_ptr<std::atomic<bool>> busy, absl::Duration timeout, Done done)
+      : Errand(timeout, std::move(done)),
+        proclaim_(std::move(proclaim)),
+        state_(std::move(state)),
+        busy_(std::move(busy)) {}
 
  private:
   Operation MakeOperation() const override { return proclaim_; }
@@ -37,16 +41,24 @@ class Proclaiming final : public client::Errand {
     return absl::NotFoundError(
         absl::StrCat("this one leads ", proclaim_.name, " no more: ", why.message()));
   }
+  absl::Status Verdict(const Reply& reply) override {
+    if (reply.code == ReplyCode::kOk) state_->set_value(proclaim_.value);
+    return Errand::Verdict(reply);
+  }
   void OnSettled(const Core& /*core*/) override { busy_->store(false, std::memory_order_release); }
 
   const tenure::Proclaim proclaim_;
+  const std::shared_ptr<client::LeadState> state_;
   const std::shared_ptr<std::atomic<bool>> busy_;
 };
 
 class HandingOver final : public client::Errand {
  public:
-  HandingOver(tenure::HandOver hand_over, absl::Duration timeout, Done done)
-      : Errand(timeout, std::move(done)), hand_over_(std::move(hand_over)) {}
+  HandingOver(tenure::HandOver hand_over, std::shared_ptr<client::LeadState> state,
+              absl::Duration timeout, Done done)
+      : Errand(timeout, std::move(done)),
+        hand_over_(std::move(hand_over)),
+        state_(std::move(state)) {}
 
  private:
   Operation MakeOperation() const override { return hand_over_; }
@@ -55,8 +67,28 @@ class HandingOver final : public client::Errand {
     return absl::NotFoundError(
         absl::StrCat("this one leads ", hand_over_.name, " no more: ", why.message()));
   }
+  // Only who knows that nothing happened brings it back. Otherwise it stays away, until the
+  // session's end at the latest.
+  absl::Status Verdict(const Reply& reply) override {
+    over_ = reply.code == ReplyCode::kOk || reply.code == ReplyCode::kNotHeld;
+    answered_ = true;
+    return Errand::Verdict(reply);
+  }
+  void OnSettled(const Core& core) override {
+    if (over_) {
+      state_->Leave();
+    } else if (!answered_ && !undone()) {
+      return;
+    } else if (!state_->BringBack() && core != nullptr) {
+      client::Release::Start(core, client::GrantKind::kElection, hand_over_.name, hand_over_.term,
+                             absl::ZeroDuration(), nullptr);
+    }
+  }
 
   const tenure::HandOver hand_over_;
+  const std::shared_ptr<client::LeadState> state_;
+  bool answered_ = false;
+  bool over_ = false;
 };
 
 template <typename Start>
@@ -82,16 +114,21 @@ void Pause(absl::Duration duration, const std::stop_token& cancel) {
 // ------------------------------------------------------------------------------------
 
 Leadership::Leadership() noexcept = default;
-Leadership::Leadership(std::unique_ptr<client::Grant> grant) : grant_(std::move(grant)) {}
+Leadership::Leadership(std::unique_ptr<client::Grant> grant)
+    : grant_(std::move(grant)), state_(std::make_shared<client::LeadState>()) {}
 Leadership::Leadership(Leadership&&) noexcept = default;
 
 Leadership& Leadership::operator=(Leadership&& other) noexcept {
-  const Leadership former(std::exchange(grant_, std::exchange(other.grant_, nullptr)));
+  // What this one leads is resigned only when the other is safely in its place.
+  Leadership former(std::move(other));
+  grant_.swap(former.grant_);
+  state_.swap(former.state_);
   return *this;
 }
 
 Leadership::~Leadership() {
   if (grant_ == nullptr || grant_->core()->InForkedChild()) return;
+  if (!state_->Leave()) return;  // it is being handed over, or was
   client::Release::Start(grant_->core(), grant_->kind(), grant_->TakeName(), grant_->token(),
                          absl::ZeroDuration(), nullptr);
 }
@@ -100,7 +137,8 @@ const std::string& Leadership::name() const {
   return grant_ == nullptr ? client::NoName() : grant_->name();
 }
 Revision Leadership::term() const { return grant_ == nullptr ? 0 : grant_->token(); }
-bool Leadership::Valid() const { return grant_ != nullptr && grant_->Valid(); }
+std::string Leadership::value() const { return grant_ == nullptr ? "" : state_->value(); }
+bool Leadership::Valid() const { return grant_ != nullptr && state_->here() && grant_->Valid(); }
 std::stop_token Leadership::lost() const {
   return grant_ == nullptr ? std::stop_token() : grant_->lost();
 }
@@ -118,7 +156,7 @@ void Leadership::Proclaim(absl::string_view value, absl::Duration timeout, Done 
   }
   client::Errand::Start(grant_->core(), std::make_shared<Proclaiming>(
                                             tenure::Proclaim{name(), term(), std::string(value)},
-                                            busy, timeout, std::move(done)));
+                                            state_, busy, timeout, std::move(done)));
 }
 
 absl::Status Leadership::Resign(absl::Duration timeout) {
@@ -133,15 +171,24 @@ void Leadership::Resign(absl::Duration timeout, Done done) {
 }
 
 absl::Status Leadership::HandOver(const Candidate& candidate, absl::Duration timeout) {
-  const absl::Status status = Blocking(grant_.get(), [&](auto done) {
-    client::Errand::Start(
-        grant_->core(), std::make_shared<HandingOver>(
-                            tenure::HandOver{name(), term(), candidate.session, candidate.campaign},
-                            timeout, std::move(done)));
-  });
-  // Where it may have happened nothing is left to resign: the token says which term is meant.
+  const absl::Status status =
+      Blocking(grant_.get(), [&](auto done) { HandOver(candidate, timeout, std::move(done)); });
   if (status.ok()) grant_ = nullptr;
   return status;
+}
+
+void Leadership::HandOver(const Candidate& candidate, absl::Duration timeout, Done done) {
+  if (grant_ == nullptr) return std::move(done)(EmptyStatus("Leadership"));
+  if (grant_->core()->InForkedChild()) return std::move(done)(client::ForkedStatus());
+  // Before it is sent: whoever looks from now on leads no more.
+  if (!state_->SendAway()) {
+    return std::move(done)(absl::FailedPreconditionError(
+        absl::StrCat("the lead of ", name(), " is being handed over already, or was")));
+  }
+  client::Errand::Start(grant_->core(),
+                        std::make_shared<HandingOver>(
+                            tenure::HandOver{name(), term(), candidate.session, candidate.campaign},
+                            state_, timeout, std::move(done)));
 }
 
 // ---- Election
@@ -163,8 +210,13 @@ void Election::Campaign(CampaignOptions options, CampaignCallback done) {
   wanted.name = core_->name();
   wanted.value = std::move(options.value);
   wanted.priority = options.priority;
+  CampaignCallback then = [value = wanted.value,
+                           done = std::move(done)](absl::StatusOr<Leadership> won) mutable {
+    if (won.ok()) won->state_->set_value(std::move(value));
+    std::move(done)(std::move(won));
+  };
   core_->Ask<Leadership>(std::move(wanted), options.wait, std::move(options.cancel),
-                         std::move(done));
+                         std::move(then));
 }
 
 absl::Status Election::Run(CampaignOptions options, absl::FunctionRef<void(Leadership&)> lead) {

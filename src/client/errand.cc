@@ -63,6 +63,7 @@ void Errand::OnReply(const Core& core, Reply reply) {
 }
 
 void Errand::OnFailed(const Core& core, absl::Status why, bool settled) {
+  undone_ = settled;
   OnSettled(core);
   if (settled) return Tell(std::move(why));
   Tell(absl::UnknownError(

@@ -39,6 +39,8 @@ class Errand : public SequencedCall {
   // Runs once, when the errand is settled or never will be (`core` is null then), before that is
   // told.
   virtual void OnSettled(const Core& /*core*/) {}
+  // In OnSettled: the backend refused it, so that it never reached the machine.
+  bool undone() const { return undone_; }
 
  private:
   absl::Duration Timeout(Loop& loop) const final;
@@ -53,6 +55,7 @@ class Errand : public SequencedCall {
   const absl::Duration timeout_;
   Instant deadline_ = Instant::InfiniteFuture();  // for `done_`; under the session's lock
   bool timed_ = false;                            // whether deadline_ is set; likewise
+  bool undone_ = false;
   std::atomic<bool> told_{false};
   Core keep_;
   Done done_;

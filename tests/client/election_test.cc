@@ -121,6 +121,136 @@ TEST_F(ElectionTest, ProclamationsNeverOvertakeOneAnother) {
   EXPECT_EQ(Seen().leader.value, "three");
 }
 
+// The successor may lead before the answer is here: nobody must think of two.
+TEST_F(ElectionTest, E1WhoHandsOverLeadsNoMoreBeforeTheAnswer) {
+  Session session = Open();
+  Lead leader = Campaign(session);
+  Caught<Lead> next;
+  rival_.election("e").Campaign({}, next.Callback());
+  First<HandOver>(1, Fate::kHoldReply);
+  Caught<absl::Status> handed;
+  leader->HandOver(Seen().candidates.at(0), absl::Seconds(5), handed.Callback());
+  ASSERT_TRUE(next.here());
+  EXPECT_TRUE((*next)->Valid());
+  EXPECT_FALSE(handed.here());
+  EXPECT_FALSE(leader->Valid());
+  net_->Release();
+  ASSERT_TRUE(handed.here());
+  EXPECT_TRUE(handed->ok()) << *handed;
+  EXPECT_FALSE(leader->Valid());
+  *leader = Leadership();
+  EXPECT_EQ(net_->Count<Resign>(), 0u) << "there was nothing left to resign";
+  EXPECT_TRUE((*next)->Valid());
+}
+
+// No answer in time: it leads on only once the machine has said that nothing came of it.
+TEST_F(ElectionTest, AHandOverWithoutAnAnswerLeavesNobodyValid) {
+  Session session = Open();
+  Lead leader = Campaign(session);
+  Caught<Lead> next;
+  std::stop_source stop;
+  rival_.election("e").Campaign({.cancel = stop.get_token()}, next.Callback());
+  const Candidate candidate = Seen().candidates.at(0);
+  Only<HandOver>(Fate::kTimeOut);
+  Caught<absl::Status> handed;
+  leader->HandOver(candidate, absl::Seconds(1), handed.Callback());
+  ASSERT_TRUE(world_.RunUntil([&] { return handed.here(); }, absl::Minutes(1)));
+  EXPECT_EQ(handed->code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(leader->Valid());
+  Caught<absl::Status> again;
+  leader->HandOver(candidate, absl::Seconds(1), again.Callback());
+  EXPECT_EQ(again->code(), absl::StatusCode::kFailedPrecondition);
+  stop.request_stop();  // the candidate goes, and nothing comes of it
+  Heal();
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_TRUE(leader->Valid());
+  EXPECT_EQ(Seen().leader.token, leader->term());
+}
+
+TEST_F(ElectionTest, AHandOverThatComesToNothingForOneThatIsGoneResigns) {
+  Session session = Open();
+  Lead leader = Campaign(session);
+  Caught<Lead> next;
+  std::stop_source stop;
+  rival_.election("e").Campaign({.cancel = stop.get_token()}, next.Callback());
+  const Candidate candidate = Seen().candidates.at(0);
+  stop.request_stop();
+  First<HandOver>(1, Fate::kHold);
+  Caught<absl::Status> handed;
+  leader->HandOver(candidate, absl::Seconds(5), handed.Callback());
+  *leader = Leadership();
+  EXPECT_EQ(net_->Count<Resign>(), 0u);
+  EXPECT_NE(Seen().leader.session, 0u);
+  net_->Release();
+  EXPECT_EQ(handed->code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(net_->Count<Resign>(), 1u);
+  EXPECT_EQ(Seen().leader.session, 0u);
+}
+
+TEST_F(ElectionTest, AHandOverThatTheBackendRefusesChangesNothing) {
+  Session session = Open();
+  Lead leader = Campaign(session);
+  Only<HandOver>(Fate::kRefuse);
+  Caught<absl::Status> handed;
+  leader->HandOver(Candidate(), absl::Seconds(5), handed.Callback());
+  ASSERT_TRUE(world_.RunUntil([&] { return handed.here(); }, absl::Minutes(1)));
+  EXPECT_EQ(handed->code(), absl::StatusCode::kUnimplemented);
+  EXPECT_TRUE(leader->Valid());
+}
+
+TEST_F(ElectionTest, ALeaderKnowsWhatItLastProclaimed) {
+  Session session = Open();
+  Lead leader = Campaign(session, {.value = "zero"});
+  EXPECT_EQ(leader->value(), "zero");
+  Caught<absl::Status> proclaimed;
+  leader->Proclaim("one", absl::Seconds(1), proclaimed.Callback());
+  EXPECT_TRUE(proclaimed->ok());
+  EXPECT_EQ(leader->value(), "one");
+  Leadership& self = *leader;
+  *leader = std::move(self);
+  EXPECT_TRUE(leader->Valid()) << "what is moved onto itself stays";
+  EXPECT_EQ(Leadership().value(), "");
+}
+
+// E4: the connection breaks and comes back twice at the very moment of the election, and neither
+// the campaign's answer nor its event arrives at once.
+TEST_F(ElectionTest, E4TwoQuickReconnectsMakeOneLeader) {
+  Lead first = Campaign(rival_);
+  Session session = Open();
+  First<tenure::Campaign>(2, Fate::kLoseReply);
+  int called = 0;
+  Leadership kept;
+  session.election("e").Campaign({}, [&](Lead lead) {
+    ++called;
+    ASSERT_TRUE(lead.ok()) << lead.status();
+    kept = *std::move(lead);
+  });
+  net_->hold_events = true;
+  *first = Leadership();
+  net_->ReleaseEvents();
+  world_.RunFor(absl::Seconds(3));
+  EXPECT_EQ(called, 1);
+  EXPECT_TRUE(kept.Valid());
+  EXPECT_EQ(Seen().leader.token, kept.term());
+  EXPECT_EQ(Seen().waiting, 0u) << "no campaign of its own stands behind it";
+}
+
+// E2: a resignation that the network kept back meets the successor's term, of the same session.
+TEST_F(ElectionTest, E2AResignationThatIsLateEndsNoLaterTerm) {
+  Session session = Open();
+  Lead first = Campaign(session);
+  First<Resign>(1, Fate::kLoseReply);
+  Caught<absl::Status> resigned;
+  first->Resign(absl::Seconds(5), resigned.Callback());
+  const Lead second = Campaign(session);
+  ASSERT_TRUE(second.ok());
+  ASSERT_TRUE(world_.RunUntil([&] { return resigned.here(); }, absl::Seconds(6)));
+  EXPECT_TRUE(resigned->ok()) << *resigned;
+  EXPECT_EQ(net_->Count<Resign>(), 2u);
+  EXPECT_TRUE(second->Valid());
+  EXPECT_EQ(Seen().leader.token, second->term());
+}
+
 TEST_F(ElectionTest, ALateElectionIsGivenBack) {
   server_.SetClockDrift(tenure::testing::Clock::kBoottime, -0.005);
   server_.SetClockDrift(tenure::testing::Clock::kMonotonicRaw, -0.005);
