@@ -17,6 +17,7 @@
 #include "tenure/election.h"
 #include "tenure/idempotency.h"
 #include "tenure/mutex.h"
+#include "tenure/semaphore.h"
 #include "tenure/session.h"
 
 namespace tenure {
@@ -56,6 +57,9 @@ class Coordinator {
 
   // A lock under the implicit session.
   Mutex mutex(absl::string_view name) const;
+  // A lock that can be shared, and a semaphore of `total` permits; likewise.
+  SharedMutex shared_mutex(absl::string_view name) const;
+  Semaphore semaphore(absl::string_view name, std::uint64_t total) const;
   // An election; its campaigns hang on the implicit session.
   Election election(absl::string_view name) const;
   // Operations that take effect once, of one scope; likewise.
@@ -84,6 +88,17 @@ class Coordinator {
   // To whichever voter lags least, if `name` is empty.
   absl::StatusOr<ClusterStatus> TransferLeadership(absl::string_view name = "",
                                                    absl::Duration timeout = absl::Seconds(30));
+  // For administrators: takes a lock, or a semaphore's permits, from whoever holds them with that
+  // token (see Mutex::Inspect). Its guards stop to be Valid() as soon as they hear of it, but what
+  // they do until then no coordinator can stop: that takes a fencing gate. Who broke it, when and
+  // why stands in the lock's journal (Mutex::Observe). kNotFound: nobody holds it with that token.
+  absl::Status BreakLock(absl::string_view name, Revision token, absl::string_view reason,
+                         absl::Duration timeout = absl::Seconds(5));
+  // The same of the lead of an election, by its term, and of an attempt at an operation.
+  absl::Status BreakLeadership(absl::string_view name, Revision term, absl::string_view reason,
+                               absl::Duration timeout = absl::Seconds(5));
+  absl::Status BreakAttempt(absl::string_view scope, absl::string_view key, Revision token,
+                            absl::string_view reason, absl::Duration timeout = absl::Seconds(5));
   // Locks that are held or waited for, by name, after `after`; linearizable, a page at a time.
   absl::StatusOr<LockList> ListLocks(absl::string_view after = "", std::uint32_t limit = 1000,
                                      absl::Duration timeout = absl::Seconds(5));

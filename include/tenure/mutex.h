@@ -1,7 +1,8 @@
-// An exclusive lock, held under a session's lease.
+// Locks, exclusive and shared, held under a session's lease.
 #ifndef TENURE_MUTEX_H_
 #define TENURE_MUTEX_H_
 
+#include <cstdint>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -13,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "tenure/command.h"
+#include "tenure/observer.h"
 #include "tenure/session.h"
 #include "tenure/types.h"
 
@@ -41,6 +43,12 @@ class LockGuard {
   const std::string& name() const;
   // The fencing token: greater than that of every earlier grant in the cluster, below 2^53.
   Revision token() const;
+  // What a FencingGate compares: the token, but for those who share a lock, who have that of the
+  // first of them, so that the gate refuses none who are rightly there together.
+  Revision fence() const;
+  // Of a semaphore's holders, each has a seat of its own below the total: keep one FencingGate for
+  // each. 0 for others.
+  std::uint64_t seat() const;
   // True while the lock is certainly held; see Session::Valid. Once false, never true again.
   bool Valid() const;
   // Fires when the lock is lost: with the session, or because an administrator broke it. It stays
@@ -55,6 +63,8 @@ class LockGuard {
   void Unlock(absl::Duration timeout, absl::AnyInvocable<void(absl::Status) &&> done);
 
  private:
+  friend class SharedMutex;
+
   std::unique_ptr<client::Grant> grant_;
 };
 
@@ -67,6 +77,13 @@ struct LockOptions {
   std::string value;
   // Ends the wait with kCancelled when it is stopped.
   std::stop_token cancel;
+  // How long nobody gets the lock after its holder was lost, not after it was given back: time for
+  // what the holder had begun to come to its end, where the lock protects something that checks no
+  // token. Of exclusive locks only.
+  absl::Duration lock_delay = absl::ZeroDuration();
+  // Tells apart who uses the lock within the session; up to 256 bytes. Two owners of one session
+  // are as two sessions.
+  std::string owner;
 };
 
 // A handle on a lock's name: cheap to copy, thread-safe. Calls on one handle contend with one
@@ -106,6 +123,43 @@ class Mutex {
   absl::StatusOr<LockDescription> Inspect(absl::Duration timeout = absl::Seconds(5));
   void Inspect(absl::Duration timeout,
                absl::AnyInvocable<void(absl::StatusOr<LockDescription>) &&> done);
+
+  // Every change from now on, after first who holds it now; or, with a revision, every change after
+  // it. What happened before somebody first observed the lock is not known, and is a gap.
+  Observer Observe(Revision after = 0);
+
+ private:
+  std::shared_ptr<client::HandleCore> core_;
+};
+
+// A lock that is held by one, or by many who share it. Cheap to copy, thread-safe. Its name is one
+// of a Mutex: a Mutex of that name contends with it.
+//
+// First come, first served, whatever the mode: whoever asks to share waits behind one who waits for
+// it alone, so that no stream of readers starves a writer. Errors as of Mutex, and
+//   kFailedPrecondition  an exclusive lock for a session and owner that shares it: an upgrade would
+//                        wait for itself (PITFALLS L19). Release it first; what it protects may
+//                        change meanwhile
+class SharedMutex {
+ public:
+  using LockCallback = Mutex::LockCallback;
+
+  SharedMutex() = default;  // empty: every call answers kFailedPrecondition
+  explicit SharedMutex(std::shared_ptr<client::HandleCore> core) : core_(std::move(core)) {}
+
+  const std::string& name() const;
+
+  absl::StatusOr<LockGuard> Lock(LockOptions options = {});
+  void Lock(LockOptions options, LockCallback done);
+  absl::StatusOr<LockGuard> LockShared(LockOptions options = {});
+  void LockShared(LockOptions options, LockCallback done);
+
+  // Turns an exclusive guard of this lock into a shared one, with the same token, without letting
+  // anybody else in between; those who wait to share come in. The guard stays as it is on any
+  // error. kNotFound: the lock was not held exclusively with that token any more.
+  absl::Status Downgrade(LockGuard& guard, absl::Duration timeout = absl::Seconds(5));
+
+  absl::StatusOr<LockDescription> Inspect(absl::Duration timeout = absl::Seconds(5));
 
  private:
   std::shared_ptr<client::HandleCore> core_;

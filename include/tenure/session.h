@@ -8,6 +8,7 @@
 #ifndef TENURE_SESSION_H_
 #define TENURE_SESSION_H_
 
+#include <cstdint>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -24,6 +25,8 @@ namespace tenure {
 class Election;
 class IdempotencyStore;
 class Mutex;
+class Semaphore;
+class SharedMutex;
 
 namespace client {
 class SessionCore;  // src/client/session_core.h
@@ -71,8 +74,10 @@ class Session {
   // Calls `watcher` on each change of state, on the backend's Loop: it must not block.
   void Watch(absl::AnyInvocable<void(SessionState)> watcher);
 
-  // A lock whose grants hang on this session.
+  // Locks whose grants hang on this session.
   Mutex mutex(absl::string_view name) const;
+  SharedMutex shared_mutex(absl::string_view name) const;
+  Semaphore semaphore(absl::string_view name, std::uint64_t total) const;
   // An election whose campaigns hang on this session.
   Election election(absl::string_view name) const;
   // Operations whose attempts hang on this session.

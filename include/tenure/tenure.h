@@ -26,6 +26,7 @@
 #include "tenure/local.h"
 #include "tenure/member.h"
 #include "tenure/mutex.h"
+#include "tenure/semaphore.h"
 #include "tenure/session.h"
 
 namespace tenure {

@@ -1,13 +1,16 @@
 #include "tenure/coordinator.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
 #include <variant>
 
+#include "absl/strings/str_cat.h"
 #include "client/blocking.h"
 #include "client/coordinator_core.h"
 #include "client/describe.h"
+#include "client/errand.h"
 #include "client/handle_core.h"
 #include "client/read.h"
 
@@ -60,6 +63,35 @@ absl::StatusOr<T> BlockingRead(const std::shared_ptr<client::CoordinatorCore>& c
   });
 }
 
+class Breaking final : public client::Errand {
+ public:
+  Breaking(BreakLock broken, absl::Duration timeout, Done done)
+      : Errand(timeout, std::move(done)), broken_(std::move(broken)) {}
+
+ private:
+  Operation MakeOperation() const override { return broken_; }
+  std::string What() const override { return absl::StrCat("the break of ", broken_.name); }
+  absl::Status TooLate(const absl::Status& why) const override { return why; }
+
+  const BreakLock broken_;
+};
+
+absl::Status Break(const std::shared_ptr<client::CoordinatorCore>& core, BreakLock broken,
+                   absl::Duration timeout) {
+  if (core == nullptr) return Empty();
+  const client::HandleCore handle(broken.name, core);
+  return client::BlockOn<absl::Status>(handle, [&](auto done) {
+    using Done = client::Errand::Done;
+    handle.WithSession(
+        std::max(timeout, absl::ZeroDuration()), {}, Done(std::move(done)),
+        [&broken, timeout](const std::shared_ptr<client::SessionCore>& session, Done then,
+                           absl::Duration /*spent*/) {
+          client::Errand::Start(
+              session, std::make_shared<Breaking>(std::move(broken), timeout, std::move(then)));
+        });
+  });
+}
+
 }  // namespace
 
 Coordinator::Coordinator(std::shared_ptr<Backend> backend, CoordinatorOptions options)
@@ -70,6 +102,16 @@ Coordinator::Coordinator(std::shared_ptr<Backend> backend, CoordinatorOptions op
 Mutex Coordinator::mutex(absl::string_view name) const {
   if (core_ == nullptr) return Mutex();
   return Mutex(std::make_shared<client::HandleCore>(std::string(name), core_));
+}
+
+SharedMutex Coordinator::shared_mutex(absl::string_view name) const {
+  if (core_ == nullptr) return SharedMutex();
+  return SharedMutex(std::make_shared<client::HandleCore>(std::string(name), core_));
+}
+
+Semaphore Coordinator::semaphore(absl::string_view name, std::uint64_t total) const {
+  if (core_ == nullptr) return Semaphore();
+  return Semaphore(std::make_shared<client::HandleCore>(std::string(name), core_), total);
 }
 
 Election Coordinator::election(absl::string_view name) const {
@@ -132,6 +174,27 @@ absl::StatusOr<ClusterStatus> Coordinator::TransferLeadership(absl::string_view 
                                                               absl::Duration timeout) {
   return BlockingRead<ClusterStatus>(
       core_, ChangeMembers{MemberAction::kTransfer, std::string(name), ""}, timeout);
+}
+
+absl::Status Coordinator::BreakLock(absl::string_view name, Revision token,
+                                    absl::string_view reason, absl::Duration timeout) {
+  return Break(core_, {ObjectKind::kLock, "", std::string(name), token, std::string(reason)},
+               timeout);
+}
+
+absl::Status Coordinator::BreakLeadership(absl::string_view name, Revision term,
+                                          absl::string_view reason, absl::Duration timeout) {
+  return Break(core_, {ObjectKind::kElection, "", std::string(name), term, std::string(reason)},
+               timeout);
+}
+
+absl::Status Coordinator::BreakAttempt(absl::string_view scope, absl::string_view key,
+                                       Revision token, absl::string_view reason,
+                                       absl::Duration timeout) {
+  return Break(
+      core_,
+      {ObjectKind::kOperation, std::string(scope), std::string(key), token, std::string(reason)},
+      timeout);
 }
 
 absl::StatusOr<LockList> Coordinator::ListLocks(absl::string_view after, std::uint32_t limit,

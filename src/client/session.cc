@@ -11,6 +11,7 @@
 #include "tenure/election.h"
 #include "tenure/idempotency.h"
 #include "tenure/mutex.h"
+#include "tenure/semaphore.h"
 
 namespace tenure {
 namespace {
@@ -37,6 +38,16 @@ void Session::Watch(absl::AnyInvocable<void(SessionState)> watcher) {
 Mutex Session::mutex(absl::string_view name) const {
   if (core_ == nullptr) return Mutex();
   return Mutex(std::make_shared<client::HandleCore>(std::string(name), core_));
+}
+
+SharedMutex Session::shared_mutex(absl::string_view name) const {
+  if (core_ == nullptr) return SharedMutex();
+  return SharedMutex(std::make_shared<client::HandleCore>(std::string(name), core_));
+}
+
+Semaphore Session::semaphore(absl::string_view name, std::uint64_t total) const {
+  if (core_ == nullptr) return Semaphore();
+  return Semaphore(std::make_shared<client::HandleCore>(std::string(name), core_), total);
 }
 
 Election Session::election(absl::string_view name) const {
