@@ -1,7 +1,9 @@
 // `tenure once`: whoever calls, however often, COMMAND completes once for its key.
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -79,7 +81,8 @@ TEST_F(OnceTest, I5_WhatDidNotCompleteIsNotStored) {
   EXPECT_EQ(RunTenure({"once", "k", "--", "/nowhere/none"}, cluster.endpoints()).status, 127);
   EXPECT_EQ(RunTenure({"once", "k", "--", "/etc/passwd"}, cluster.endpoints()).status, 126);
   EXPECT_EQ(Run(cluster, "kill -KILL $$").status, 128 + SIGKILL);
-  Process interrupted = Start(cluster, absl::StrCat("echo $$ >", Path("pid"), "; exec sleep 600"));
+  Process interrupted =
+      Start(cluster, absl::StrCat("echo $$ >", Path("pid"), "; exec tail -f /dev/null"));
   AwaitNumber("pid");
   interrupted.Signal(SIGINT);
   EXPECT_EQ(interrupted.Wait().status, 128 + SIGINT);
@@ -89,7 +92,8 @@ TEST_F(OnceTest, I5_WhatDidNotCompleteIsNotStored) {
 
 TEST_F(OnceTest, WhoWaitsTooLongIsToldSo) {
   const Cluster cluster({.members = 1});
-  Process running = Start(cluster, absl::StrCat("echo $$ >", Path("pid"), "; exec sleep 600"));
+  Process running =
+      Start(cluster, absl::StrCat("echo $$ >", Path("pid"), "; exec tail -f /dev/null"));
   AwaitNumber("pid");
   const Result late = Run(cluster, "echo other", {"--wait=1s"});
   EXPECT_EQ(late.status, 75);
@@ -119,14 +123,14 @@ TEST_F(OnceTest, OfMuchOutputTheBeginningIsKept) {
 // Ten at the same moment, and the leader is killed while the one that runs COMMAND does.
 TEST_F(OnceTest, TenCallersRunItOnceThoughTheLeaderDies) {
   Cluster cluster;
-  const std::string script =
-      absl::StrCat("echo $TENURE_ATTEMPT >>", Path("ran"), "; while [ ! -e ", Path("go"),
-                   " ]; do sleep 0.05; done; echo receipt $TENURE_ATTEMPT $$; exit 5");
+  const std::string script = absl::StrCat("echo $TENURE_ATTEMPT >>", Path("ran"), "; read go <",
+                                          Path("go"), "; echo receipt $TENURE_ATTEMPT $$; exit 5");
+  ASSERT_EQ(mkfifo(Path("go").c_str(), 0600), 0);
   std::vector<Process> callers;
   for (int i = 0; i < 10; ++i) callers.push_back(Start(cluster, script));
   ASSERT_TRUE(Eventually([&] { return !Lines("ran").empty(); }));
   cluster.member(cluster.AwaitLeader()).Kill();
-  ASSERT_EQ(std::system(absl::StrCat("touch ", Path("go")).c_str()), 0);
+  std::ofstream(Path("go")) << "go\n";
   std::string bytes;
   for (Process& caller : callers) {
     const Result result = caller.Wait();
@@ -141,9 +145,9 @@ TEST_F(OnceTest, TenCallersRunItOnceThoughTheLeaderDies) {
 // I2, I6: the caller that ran it was killed: COMMAND goes with it, and the next caller runs it.
 TEST_F(OnceTest, I2_AKilledCallersWorkIsTakenOver) {
   Cluster cluster;
-  const std::string script =
-      absl::StrCat("echo $TENURE_ATTEMPT >>", Path("ran"), "; echo $$ >", Path("pid"),
-                   "; while [ ! -e ", Path("go"), " ]; do sleep 0.05; done; echo done");
+  const std::string script = absl::StrCat("echo $TENURE_ATTEMPT >>", Path("ran"), "; echo $$ >",
+                                          Path("pid"), "; read go <", Path("go"), "; echo done");
+  ASSERT_EQ(mkfifo(Path("go").c_str(), 0600), 0);
   Process first = Start(cluster, script, {"--ttl=2s"});
   const int command = AwaitNumber("pid");
   std::vector<Process> others;
@@ -152,7 +156,7 @@ TEST_F(OnceTest, I2_AKilledCallersWorkIsTakenOver) {
   first.Kill();
   ASSERT_TRUE(Eventually([&] { return Lines("ran").size() == 2; }));
   EXPECT_FALSE(Alive(command)) << "the first COMMAND runs on beside the second";
-  ASSERT_EQ(std::system(absl::StrCat("touch ", Path("go")).c_str()), 0);
+  std::ofstream(Path("go")) << "go\n";
   for (Process& other : others) {
     const Result result = other.Wait();
     EXPECT_EQ(result.status, 0) << result.err;
@@ -166,8 +170,8 @@ TEST_F(OnceTest, I2_AKilledCallersWorkIsTakenOver) {
 // I1: the caller that ran it was paused past its lease, and comes back when another one is done.
 TEST_F(OnceTest, I1_ACallerThatComesBackLateStoresNothing) {
   const Cluster cluster({.members = 1});
-  Process paused =
-      Start(cluster, absl::StrCat("echo $$ >", Path("pid"), "; exec sleep 600"), {"--ttl=1s"});
+  Process paused = Start(
+      cluster, absl::StrCat("echo $$ >", Path("pid"), "; exec tail -f /dev/null"), {"--ttl=1s"});
   const int command = AwaitNumber("pid");
   paused.Pause();
   const Result second = Run(cluster, "echo second", {"--wait=60s"});
@@ -182,9 +186,9 @@ TEST_F(OnceTest, I1_ACallerThatComesBackLateStoresNothing) {
 
 TEST_F(OnceTest, ABrokenLockEndsItsCommand) {
   const Cluster cluster({.members = 1});
-  Process holder = Tenure(
-      {"lock", "a", "--", "sh", "-c", absl::StrCat("echo $$ >", Path("pid"), "; exec sleep 600")},
-      cluster.endpoints());
+  Process holder = Tenure({"lock", "a", "--", "sh", "-c",
+                           absl::StrCat("echo $$ >", Path("pid"), "; exec tail -f /dev/null")},
+                          cluster.endpoints());
   const int command = AwaitNumber("pid");
   const std::int64_t token = cluster.Lock("a")["holder"]["token"].get<std::int64_t>();
   const Result other =
