@@ -41,7 +41,7 @@ void LetGoOfDescriptors(Descriptor& control, Descriptor& go) {
 }  // namespace
 
 void BecomeWatchdog(Descriptor control, const std::vector<std::string>& command,
-                    const sigset_t& callers) {
+                    const sigset_t& callers, volatile int* exec_failed) {
   setpgid(0, 0);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   // An ignored SIGCHLD, which a caller may have left behind, would reap COMMAND unseen.
@@ -55,7 +55,7 @@ void BecomeWatchdog(Descriptor control, const std::vector<std::string>& command,
   if (leader == 0) {
     control.Close();
     go_write.Close();
-    BecomeCommand(std::move(go_read), command, callers);
+    BecomeCommand(std::move(go_read), command, callers, exec_failed);
   }
   go_read.Close();
   setpgid(leader, leader);  // the child does it too: whoever comes first
@@ -67,8 +67,8 @@ void BecomeWatchdog(Descriptor control, const std::vector<std::string>& command,
   _exit(0);
 }
 
-void BecomeCommand(Descriptor go, const std::vector<std::string>& command,
-                   const sigset_t& callers) {
+void BecomeCommand(Descriptor go, const std::vector<std::string>& command, const sigset_t& callers,
+                   volatile int* exec_failed) {
   setpgid(0, 0);
   // Ended with the watchdog, should that ever be killed. A watchdog that is gone already has closed
   // the pipe.
@@ -92,6 +92,7 @@ void BecomeCommand(Descriptor go, const std::vector<std::string>& command,
   words.push_back(nullptr);
   execvp(words[0], words.data());
   const int why = errno;
+  *exec_failed = 1;
   std::fprintf(stderr, "tenure: cannot run %s: %s\n", words[0], std::strerror(why));
   _exit(why == ENOENT || why == ENOTDIR ? kExitNotFound : kExitCannotRun);
 }

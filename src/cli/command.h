@@ -15,11 +15,12 @@ namespace tenure::cli {
 // COMMAND, lets go of everything that was the caller's, and watches. `callers` is the caller's
 // signal mask.
 [[noreturn]] void BecomeWatchdog(Descriptor control, const std::vector<std::string>& command,
-                                 const sigset_t& callers);
+                                 const sigset_t& callers, volatile int* exec_failed);
 
-// In the watchdog's child: waits for its variables at `go`, then runs COMMAND.
+// In the watchdog's child: waits for its variables at `go`, then runs COMMAND; or sets
+// `exec_failed`, which is shared with the caller.
 [[noreturn]] void BecomeCommand(Descriptor go, const std::vector<std::string>& command,
-                                const sigset_t& callers);
+                                const sigset_t& callers, volatile int* exec_failed);
 
 }  // namespace tenure::cli
 

@@ -28,6 +28,8 @@ int ExitStatusFor(const absl::Status& status) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kUnimplemented:
       return kExitUsage;
+    case absl::StatusCode::kAlreadyExists:
+      return kExitMismatch;
     case absl::StatusCode::kAborted:
     case absl::StatusCode::kResourceExhausted:
       return kExitNotAcquired;

@@ -18,7 +18,7 @@ void QuietLibraries();
 // A client of the members at `endpoints`, "host:port,host:port".
 absl::StatusOr<Coordinator> ConnectTo(const std::string& endpoints);
 
-// 64, 69 or 75, by the status's code.
+// 64, 69, 73 or 75, by the status's code.
 int ExitStatusFor(const absl::Status& status);
 
 // One line on stderr: "tenure SUBCOMMAND: what is wrong".

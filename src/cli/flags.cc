@@ -7,8 +7,10 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "cli/exit_status.h"
@@ -92,27 +94,58 @@ Invocation CheckServe(ServeFlags flags, bool has_data) {
   return flags;
 }
 
-Invocation CheckLock(LockFlags flags, bool shared, const std::string& permits, bool try_once,
-                     std::vector<std::string> command) {
-  if (shared) return Usage("lock", "--shared: shared locks are not built yet; leave --shared out");
-  if (!permits.empty()) {
-    return Usage("lock", "--permits: semaphores are not built yet; leave --permits out");
-  }
-  if (try_once) flags.wait = absl::ZeroDuration();
+// What all that run COMMAND under a lease ask of their flags; empty if they can work.
+std::string LeaseTrouble(LeaseFlags& flags, const char* subcommand, const char* what,
+                         std::vector<std::string> command) {
   if (flags.ttl < absl::Seconds(1)) {
-    return Usage("lock", absl::StrCat("--ttl: ", absl::FormatDuration(flags.ttl),
-                                      " is too short; leases last one second at least"));
+    return absl::StrCat("--ttl: ", absl::FormatDuration(flags.ttl),
+                        " is too short; leases last one second at least");
   }
   if (flags.ttl == absl::InfiniteDuration()) {
-    return Usage("lock", "--ttl: a lease has an end; 60s is the most that a cluster grants");
+    return "--ttl: a lease has an end; 60s is the most that a cluster grants";
   }
-  if (flags.name.empty()) return Usage("lock", "the lock's NAME is empty; give it one");
+  if (flags.name.empty()) return absl::StrCat("the ", what, " is empty; give it one");
   if (command.empty()) {
-    return Usage("lock",
-                 absl::StrCat("no COMMAND: write `tenure lock ", flags.name, " -- COMMAND...`"));
+    return absl::StrCat("no COMMAND: write `tenure ", subcommand, " ", flags.name,
+                        " -- COMMAND...`");
   }
   flags.command = std::move(command);
+  return "";
+}
+
+Invocation CheckLock(LockFlags flags, const std::string& permits, bool try_once,
+                     std::vector<std::string> command) {
+  if (try_once) flags.wait = absl::ZeroDuration();
+  if (!permits.empty()) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(permits, '/');
+    if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &flags.permits) ||
+        !absl::SimpleAtoi(parts[1], &flags.total) || flags.permits == 0 ||
+        flags.permits > flags.total) {
+      return Usage("lock", absl::StrCat("--permits: '", permits,
+                                        "' is not K/N, K of N permits, with K from 1 to N"));
+    }
+  }
+  const std::string trouble = LeaseTrouble(flags, "lock", "lock's NAME", std::move(command));
+  if (!trouble.empty()) return Usage("lock", trouble);
   return flags;
+}
+
+Invocation CheckOnce(OnceFlags flags, std::vector<std::string> command) {
+  if (flags.retention <= absl::ZeroDuration() || flags.retention == absl::InfiniteDuration()) {
+    return Usage("once", "--retention: an outcome is kept for some time, and not for ever: 24h");
+  }
+  const std::string trouble = LeaseTrouble(flags, "once", "KEY", std::move(command));
+  if (!trouble.empty()) return Usage("once", trouble);
+  return flags;
+}
+
+void AddLease(CLI::App* app, LeaseFlags* flags) {
+  AddDuration(app, "--ttl", &flags->ttl,
+              "The lease: how long a holder that vanished keeps others waiting; from 1s");
+  AddDuration(
+      app, "--grace", &flags->grace,
+      "When the lease is being lost, COMMAND gets SIGTERM that long before SIGKILL; a quarter "
+      "of the TTL at most");
 }
 
 }  // namespace
@@ -158,7 +191,6 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
 
   LockFlags lock_flags;
   bool try_once = false;
-  bool shared = false;
   std::string permits;
   CLI::App* lock = app.add_subcommand(
       "lock", "Run COMMAND while holding a lock: tenure lock NAME [flags] -- COMMAND...");
@@ -166,14 +198,12 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   CLI::Option* wait_option =
       AddDuration(lock, "--wait", &lock_flags.wait, "How long to wait for the lock; inf: for ever");
   lock->add_flag("--try", try_once, "Do not wait")->excludes(wait_option);
-  lock->add_flag("--shared", shared, "Hold it together with others (not built yet)");
-  lock->add_option("--permits", permits, "Hold K of N permits (not built yet)")->type_name("K/N");
-  AddDuration(lock, "--ttl", &lock_flags.ttl,
-              "The lease: how long a holder that vanished keeps others waiting; from 1s");
-  AddDuration(
-      lock, "--grace", &lock_flags.grace,
-      "When the lease is being lost, COMMAND gets SIGTERM that long before SIGKILL; a quarter "
-      "of the TTL at most");
+  CLI::Option* shared_option =
+      lock->add_flag("--shared", lock_flags.shared, "Hold it together with others that share it");
+  lock->add_option("--permits", permits, "Hold K of the N permits of a semaphore")
+      ->type_name("K/N")
+      ->excludes(shared_option);
+  AddLease(lock, &lock_flags);
   lock->add_option("--value", lock_flags.value, "Shown to whoever inspects the lock")
       ->type_name("TEXT");
   AddEndpoints(lock, &endpoints);
@@ -182,6 +212,48 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
       "TENURE_NAME.\n"
       "Exit status: COMMAND's own (128+n if signal n ended it; 126, 127 if it cannot be run or "
       "found),\n64 usage, 69 no cluster answers, 75 not acquired in time, 76 lost while running.");
+
+  OnceFlags once_flags;
+  CLI::App* once = app.add_subcommand(
+      "once", "Run COMMAND to its end once for a key: tenure once KEY [flags] -- COMMAND...");
+  once->add_option("KEY", once_flags.name, "What the operation is known by")->required();
+  once->add_option("--scope", once_flags.scope, "Keeps keys apart from those of others")
+      ->type_name("TEXT");
+  once->add_option("--fingerprint", once_flags.fingerprint,
+                   "Of the operation's parameters; the same key with another one is refused")
+      ->type_name("TEXT");
+  AddDuration(once, "--retention", &once_flags.retention, "How long the outcome is kept");
+  AddDuration(once, "--wait", &once_flags.wait,
+              "How long to wait while another one runs it; inf: for ever");
+  AddLease(once, &once_flags);
+  AddEndpoints(once, &endpoints);
+  once->footer(
+      "COMMAND's standard output and exit status are stored when it has ended, and given to every\n"
+      "caller then and later; of its output the first 64 KiB. A COMMAND that a signal ended, or\n"
+      "that could not be run, has not completed: the next caller runs it, with a higher number in\n"
+      "TENURE_ATTEMPT, which is also its TENURE_FENCING_TOKEN.\n"
+      "Exit status: COMMAND's own (128+n if signal n ended it; 126, 127 if it cannot be run or "
+      "found),\n64 usage, 69 no cluster answers, 73 another fingerprint, 75 not done in time, 76 "
+      "lost while running.");
+
+  BreakFlags break_flags;
+  CLI::App* broken = app.add_subcommand("break", "Take a lock from whoever holds it");
+  broken->require_subcommand(0, 1);
+  broken->fallthrough();
+  CLI::App* break_lock =
+      broken->add_subcommand("lock", "A lock, or a semaphore's permits")->fallthrough();
+  break_lock->add_option("NAME", break_flags.name, "The lock's name")->required();
+  broken
+      ->add_option("--token", break_flags.token,
+                   "Only from the holder with this token (see `tenure inspect lock`)")
+      ->type_name("TOKEN");
+  broken->add_option("--reason", break_flags.reason, "Goes on record, with who broke it")
+      ->type_name("TEXT");
+  AddDuration(broken, "--timeout", &break_flags.timeout, "How long to wait for an answer");
+  AddEndpoints(broken, &endpoints);
+  broken->footer(
+      "Its holder is told, and `tenure lock` ends its COMMAND. Exit status: 75 if nobody holds "
+      "it.");
 
   StatusFlags status_flags;
   CLI::App* status =
@@ -193,7 +265,7 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
       "Of several members the leader's word is taken; one that is asked alone tells what it sees.");
 
   InspectFlags inspect_flags;
-  CLI::App* inspect = app.add_subcommand("inspect", "Look at locks and sessions");
+  CLI::App* inspect = app.add_subcommand("inspect", "Look at locks, sessions and keys");
   inspect->require_subcommand(0, 1);
   inspect->fallthrough();
   inspect->add_flag("--json", inspect_flags.json, "One JSON object");
@@ -204,7 +276,15 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   CLI::App* inspect_lock =
       inspect->add_subcommand("lock", "One lock: who holds it, who waits")->fallthrough();
   inspect_lock->add_option("NAME", inspect_flags.name, "The lock's name")->required();
-  inspect->add_subcommand("sessions", "All sessions")->fallthrough();
+  CLI::App* inspect_sessions = inspect->add_subcommand("sessions", "All sessions")->fallthrough();
+  CLI::App* inspect_keys =
+      inspect->add_subcommand("keys", "All operations of a scope")->fallthrough();
+  CLI::App* inspect_key =
+      inspect->add_subcommand("key", "One operation, and its outcome")->fallthrough();
+  inspect_key->add_option("KEY", inspect_flags.name, "What it is known by")->required();
+  for (CLI::App* what : {inspect_keys, inspect_key}) {
+    what->add_option("--scope", inspect_flags.scope, "The scope of the keys")->type_name("TEXT");
+  }
 
   MemberFlags member_flags;
   CLI::App* member = app.add_subcommand("member", "Who takes part: list, add, remove, promote");
@@ -248,12 +328,14 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
     return Usage(used, absl::StrCat(OneLine(error.what()), hint));
   }
   if (app.get_subcommands().empty()) {
-    return Usage("",
-                 "which subcommand? serve, lock, status, inspect or member; see `tenure --help`");
+    return Usage(
+        "",
+        "which subcommand? serve, lock, once, break, status, inspect or member; see `tenure "
+        "--help`");
   }
   CLI::App* chosen = app.get_subcommands().front();
   used = chosen->get_name();
-  if (chosen != lock && dashes != arguments.end()) {
+  if (chosen != lock && chosen != once && dashes != arguments.end()) {
     return Usage(used, absl::StrCat("takes no COMMAND: leave out what follows `--`"));
   }
   if (endpoints.empty()) endpoints = environment_endpoints;
@@ -263,7 +345,16 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   if (chosen == serve) return CheckServe(std::move(serve_flags), data_option->count() > 0);
   if (chosen == lock) {
     lock_flags.endpoints = endpoints;
-    return CheckLock(std::move(lock_flags), shared, permits, try_once, std::move(command));
+    return CheckLock(std::move(lock_flags), permits, try_once, std::move(command));
+  }
+  if (chosen == once) {
+    once_flags.endpoints = endpoints;
+    return CheckOnce(std::move(once_flags), std::move(command));
+  }
+  if (chosen == broken) {
+    if (broken->get_subcommands().empty()) return Usage("break", "what? lock NAME");
+    break_flags.endpoints = endpoints;
+    return break_flags;
   }
   if (chosen == status) {
     status_flags.endpoints = endpoints;
@@ -292,13 +383,15 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
     return member_flags;
   }
   if (inspect->get_subcommands().empty()) {
-    return Usage("inspect", "what? locks, lock NAME or sessions");
+    return Usage("inspect", "what? locks, lock NAME, sessions, keys or key KEY");
   }
   inspect_flags.endpoints = endpoints;
   CLI::App* what = inspect->get_subcommands().front();
-  inspect_flags.what = what == inspect_locks  ? InspectFlags::What::kLocks
-                       : what == inspect_lock ? InspectFlags::What::kLock
-                                              : InspectFlags::What::kSessions;
+  inspect_flags.what = what == inspect_locks      ? InspectFlags::What::kLocks
+                       : what == inspect_lock     ? InspectFlags::What::kLock
+                       : what == inspect_sessions ? InspectFlags::What::kSessions
+                       : what == inspect_keys     ? InspectFlags::What::kKeys
+                                                  : InspectFlags::What::kKey;
   return inspect_flags;
 }
 

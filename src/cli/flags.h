@@ -2,6 +2,7 @@
 #ifndef CLI_FLAGS_H_
 #define CLI_FLAGS_H_
 
+#include <cstdint>
 #include <string>
 #include <variant>
 #include <vector>
@@ -23,14 +24,35 @@ struct ServeFlags {
   absl::Duration ttl_max = absl::Seconds(60);
 };
 
-struct LockFlags {
+// Of whatever runs COMMAND under a lease.
+struct LeaseFlags {
   std::string endpoints;
   std::string name;
   absl::Duration wait = absl::Seconds(30);  // zero: try once
   absl::Duration ttl = absl::Seconds(10);
   absl::Duration grace = absl::Seconds(5);
-  std::string value;
   std::vector<std::string> command;
+};
+
+struct LockFlags : LeaseFlags {
+  std::string value;
+  bool shared = false;
+  std::uint64_t permits = 0;  // of `total`; 0: it is a lock
+  std::uint64_t total = 0;
+};
+
+struct OnceFlags : LeaseFlags {  // `name` is the key
+  std::string scope;
+  std::string fingerprint;
+  absl::Duration retention = absl::Hours(24);
+};
+
+struct BreakFlags {
+  std::string name;
+  std::uint64_t token = 0;  // 0: whoever holds it
+  std::string reason;
+  std::string endpoints;
+  absl::Duration timeout = absl::Seconds(5);
 };
 
 struct StatusFlags {
@@ -40,9 +62,10 @@ struct StatusFlags {
 };
 
 struct InspectFlags {
-  enum class What { kLocks, kLock, kSessions };
+  enum class What { kLocks, kLock, kSessions, kKeys, kKey };
   What what = What::kLocks;
-  std::string name;  // of kLock
+  std::string name;   // of kLock; the key of kKey
+  std::string scope;  // of kKeys and kKey
   std::string endpoints;
   bool json = false;
   absl::Duration timeout = absl::Seconds(5);
@@ -64,8 +87,8 @@ struct Ending {
   std::string text;
 };
 
-using Invocation =
-    std::variant<Ending, ServeFlags, LockFlags, StatusFlags, InspectFlags, MemberFlags>;
+using Invocation = std::variant<Ending, ServeFlags, LockFlags, OnceFlags, BreakFlags, StatusFlags,
+                                InspectFlags, MemberFlags>;
 
 // `arguments` without the program's own name; `environment_endpoints` is what TENURE_ENDPOINTS
 // says.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cli/connection.h"
@@ -16,6 +17,7 @@
 #include "cli/json.h"
 #include "cli/table.h"
 #include "tenure/coordinator.h"
+#include "tenure/idempotency.h"
 #include "tenure/loop.h"
 #include "tenure/mutex.h"
 
@@ -52,6 +54,50 @@ std::string WaiterTable(const LockDescription& lock) {
   return text;
 }
 
+std::string SharerTable(const LockDescription& lock) {
+  std::vector<std::vector<std::string>> rows = {{"SHARED BY", "SESSION", "TOKEN", "FOR", "VALUE"}};
+  for (const LockHolder& sharer : lock.sharers) {
+    rows.push_back({sharer.label, absl::StrCat(sharer.session), absl::StrCat(sharer.token),
+                    Seconds(sharer.held_ns), sharer.value});
+  }
+  std::string text = absl::StrCat("\n", Table(rows));
+  if (lock.shares > lock.sharers.size()) {
+    absl::StrAppend(&text, "and ", lock.shares - lock.sharers.size(), " more\n");
+  }
+  if (lock.total > 0) absl::StrAppend(&text, lock.permits, " of ", lock.total, " permits taken\n");
+  return text;
+}
+
+std::string KeyTable(const std::vector<OperationDescription>& keys) {
+  std::vector<std::vector<std::string>> rows = {
+      {"KEY", "STATE", "ATTEMPTS", "BY", "ATTEMPT", "FOR", "EXPIRES IN", "WAITING"}};
+  for (const OperationDescription& key : keys) {
+    const bool attempted = key.holder.session != 0;
+    rows.push_back({key.key, NameOf(key.state), absl::StrCat(key.attempts),
+                    attempted ? key.holder.label : "-",
+                    attempted ? absl::StrCat(key.holder.token) : "-",
+                    attempted ? Seconds(key.holder.held_ns) : "-",
+                    key.expires_in_ns == kWaitForever ? "-" : Seconds(key.expires_in_ns),
+                    absl::StrCat(key.waiting)});
+  }
+  return Table(rows);
+}
+
+// What is stored of it, as text: what is no text is escaped.
+std::string KeyText(const OperationDescription& key) {
+  std::string text = KeyTable({key});
+  if (!key.fingerprint.empty()) {
+    absl::StrAppend(&text, "\nFINGERPRINT     ", absl::Utf8SafeCEscape(key.fingerprint), "\n");
+  }
+  if (!key.point.empty()) {
+    absl::StrAppend(&text, "\nRECOVERY POINT  ", absl::Utf8SafeCEscape(key.point), "\n");
+  }
+  if (!key.response.empty()) {
+    absl::StrAppend(&text, "\nRESPONSE        ", absl::Utf8SafeCEscape(key.response), "\n");
+  }
+  return text;
+}
+
 std::string SessionTable(const std::vector<SessionDescription>& sessions) {
   std::vector<std::vector<std::string>> rows = {
       {"SESSION", "OWNER", "TTL", "EXPIRES IN", "LOCKS", "WAITS"}};
@@ -80,7 +126,19 @@ class Inspection {
         if (!lock.ok()) return lock.status();
         lock->name = flags_.name;
         if (flags_.json) return LockJson(*lock) + "\n";
-        return LockTable({*lock}) + (lock->waiting > 0 ? WaiterTable(*lock) : "");
+        return LockTable({*lock}) + (lock->shares > 0 ? SharerTable(*lock) : "") +
+               (lock->waiting > 0 ? WaiterTable(*lock) : "");
+      }
+      case InspectFlags::What::kKeys: {
+        absl::StatusOr<std::vector<OperationDescription>> keys = Keys();
+        if (!keys.ok()) return keys.status();
+        return flags_.json ? KeysJson(*keys) + "\n" : KeyTable(*keys);
+      }
+      case InspectFlags::What::kKey: {
+        const absl::StatusOr<OperationDescription> key =
+            coordinator_.idempotency(flags_.scope).Get(flags_.name, Left());
+        if (!key.ok()) return key.status();
+        return flags_.json ? KeyJson(*key) + "\n" : KeyText(*key);
       }
       case InspectFlags::What::kSessions: {
         absl::StatusOr<std::vector<SessionDescription>> sessions = Sessions();
@@ -110,6 +168,18 @@ class Inspection {
   }
 
   absl::StatusOr<LockDescription> Lock() { return coordinator_.mutex(flags_.name).Inspect(Left()); }
+
+  absl::StatusOr<std::vector<OperationDescription>> Keys() {
+    std::vector<OperationDescription> all;
+    while (true) {
+      absl::StatusOr<OperationList> page =
+          coordinator_.idempotency(flags_.scope)
+              .List(all.empty() ? "" : all.back().key, 1000, Left());
+      if (!page.ok()) return page.status();
+      std::move(page->operations.begin(), page->operations.end(), std::back_inserter(all));
+      if (!page->more) return all;
+    }
+  }
 
   absl::StatusOr<std::vector<SessionDescription>> Sessions() {
     std::vector<SessionDescription> all;

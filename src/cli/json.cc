@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
 
@@ -25,7 +26,24 @@ Json HolderObject(const LockHolder& holder) {
           {"held_seconds", Seconds(holder.held_ns)}};
 }
 
+Json KeyObject(const OperationDescription& key) {
+  const bool attempted = key.holder.session != 0;
+  const auto seconds = [](std::int64_t ns) {
+    return ns == kWaitForever ? Json(nullptr) : Json(Seconds(ns));
+  };
+  return {{"scope", key.scope},
+          {"key", key.key},
+          {"state", NameOf(key.state)},
+          {"holder", attempted ? HolderObject(key.holder) : Json(nullptr)},
+          {"attempts", key.attempts},
+          {"attempt_ends_in_seconds", seconds(key.ends_in_ns)},
+          {"expires_in_seconds", seconds(key.expires_in_ns)},
+          {"waiting", key.waiting}};
+}
+
 Json LockObject(const LockDescription& lock) {
+  Json sharers = Json::array();
+  for (const LockHolder& sharer : lock.sharers) sharers.push_back(HolderObject(sharer));
   Json waiters = Json::array();
   for (const LockWaiter& waiter : lock.waiters) {
     waiters.push_back({{"session", waiter.session},
@@ -35,6 +53,10 @@ Json LockObject(const LockDescription& lock) {
   return {{"name", lock.name},
           {"held", lock.holder.session != 0},
           {"holder", lock.holder.session != 0 ? HolderObject(lock.holder) : Json(nullptr)},
+          {"shares", lock.shares},
+          {"sharers", std::move(sharers)},
+          {"permits", lock.permits},
+          {"total", lock.total},
           {"waiting", lock.waiting},
           {"waiters", std::move(waiters)}};
 }
@@ -76,6 +98,37 @@ std::string LocksJson(const std::vector<LockDescription>& locks) {
 }
 
 std::string LockJson(const LockDescription& lock) { return Text(LockObject(lock)); }
+
+const char* NameOf(OperationState state) {
+  switch (state) {
+    case OperationState::kAbsent:
+      return "absent";
+    case OperationState::kInProgress:
+      return "in progress";
+    case OperationState::kClaimable:
+      return "claimable";
+    case OperationState::kDone:
+      return "done";
+    case OperationState::kFailed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+std::string KeysJson(const std::vector<OperationDescription>& keys) {
+  Json list = Json::array();
+  for (const OperationDescription& key : keys) list.push_back(KeyObject(key));
+  return Text({{"keys", std::move(list)}});
+}
+
+std::string KeyJson(const OperationDescription& key) {
+  Json object = KeyObject(key);
+  object["fingerprint"] = key.fingerprint;
+  object["recovery_point"] = key.point;
+  object["response"] = key.response;
+  object["response_base64"] = absl::Base64Escape(key.response);
+  return Text(object);
+}
 
 std::string SessionsJson(const std::vector<SessionDescription>& sessions) {
   Json list = Json::array();

@@ -13,6 +13,11 @@ namespace tenure::cli {
 std::string StatusJson(const ClusterStatus& status);
 std::string LocksJson(const std::vector<LockDescription>& locks);
 std::string LockJson(const LockDescription& lock);
+std::string KeysJson(const std::vector<OperationDescription>& keys);
+// With what is stored of it, which may be bytes: `response_base64` has them as they are.
+std::string KeyJson(const OperationDescription& key);
+// "absent", "in progress", "claimable", "done" or "failed".
+const char* NameOf(OperationState state);
 std::string SessionsJson(const std::vector<SessionDescription>& sessions);
 
 }  // namespace tenure::cli

@@ -5,12 +5,14 @@
 #include <variant>
 #include <vector>
 
+#include "cli/break.h"
 #include "cli/connection.h"
 #include "cli/exit_status.h"
 #include "cli/flags.h"
 #include "cli/inspect.h"
 #include "cli/lock.h"
 #include "cli/member.h"
+#include "cli/once.h"
 #include "cli/serve.h"
 #include "cli/status.h"
 
@@ -26,6 +28,8 @@ struct Dispatch {
   }
   int operator()(const ServeFlags& flags) const { return RunServe(flags); }
   int operator()(const LockFlags& flags) const { return RunLock(flags); }
+  int operator()(const OnceFlags& flags) const { return RunOnce(flags); }
+  int operator()(const BreakFlags& flags) const { return RunBreak(flags); }
   int operator()(const StatusFlags& flags) const { return RunStatus(flags); }
   int operator()(const InspectFlags& flags) const { return RunInspect(flags); }
   int operator()(const MemberFlags& flags) const { return RunMember(flags); }

@@ -86,7 +86,10 @@ class Run {
         terminal_.TakeBack();
         // COMMAND may have ended by itself in the very moment.
         const bool lost = report.lost || options_.remaining() <= absl::ZeroDuration();
-        return RunResult{lost ? kExitLost : ExitStatusOf(report.value), lost};
+        return RunResult{.exit_status = lost ? kExitLost : ExitStatusOf(report.value),
+                         .lost = lost,
+                         .signalled = WIFSIGNALED(report.value),
+                         .ran = !watchdog_.exec_failed()};
     }
     return std::nullopt;
   }
@@ -125,7 +128,7 @@ class Run {
     // With the watchdog, if it still is; what it guarded falls to this process.
     KillDescendants(0, absl::Seconds(2));
     terminal_.TakeBack();
-    return {kExitLost, true};
+    return {.exit_status = kExitLost, .lost = true};
   }
 
   Watchdog& watchdog_;

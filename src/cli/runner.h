@@ -27,6 +27,10 @@ struct RunResult {
   int exit_status = 0;
   // The lease was being lost, and COMMAND was ended.
   bool lost = false;
+  // A signal ended it.
+  bool signalled = false;
+  // False: it could not be run, or was not found.
+  bool ran = true;
 };
 
 // The signals that `signals` must have for Run: those passed on to COMMAND, and job control's.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -238,6 +239,8 @@ absl::StatusOr<std::unique_ptr<Watchdog>> Watchdog::Fork(const std::vector<std::
   Descriptor theirs(control[1]);
   // If the watchdog is killed, what it guarded falls to this process.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
+  volatile int* const flag = NewFlag();
+  if (flag == nullptr) return Errno("share memory");
   sigset_t all;
   sigset_t callers;
   sigfillset(&all);
@@ -245,13 +248,14 @@ absl::StatusOr<std::unique_ptr<Watchdog>> Watchdog::Fork(const std::vector<std::
   const pid_t process = fork();
   if (process == 0) {
     ours.Close();
-    BecomeWatchdog(std::move(theirs), command, callers);
+    BecomeWatchdog(std::move(theirs), command, callers, flag);
   }
   sigprocmask(SIG_SETMASK, &callers, nullptr);
   if (process < 0) return Errno("fork the watchdog");
   theirs.Close();
   std::unique_ptr<Watchdog> watchdog(new Watchdog);
   watchdog->control_ = std::move(ours);
+  watchdog->exec_failed_ = flag;
   watchdog->process_ = process;
   // Its first message is COMMAND's number.
   if (recv(watchdog->control_.get(), &watchdog->group_, sizeof(pid_t), 0) != sizeof(pid_t)) {
@@ -261,8 +265,15 @@ absl::StatusOr<std::unique_ptr<Watchdog>> Watchdog::Fork(const std::vector<std::
   return watchdog;
 }
 
+volatile int* Watchdog::NewFlag() {
+  void* const memory =
+      mmap(nullptr, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return memory == MAP_FAILED ? nullptr : static_cast<volatile int*>(memory);
+}
+
 Watchdog::~Watchdog() {
   control_.Close();
+  if (exec_failed_ != nullptr) munmap(const_cast<int*>(exec_failed_), sizeof(int));
   if (process_ <= 0) return;
   // It reaps COMMAND and ends by itself; a stopped one is not waited for.
   const Descriptor handle(static_cast<int>(syscall(SYS_pidfd_open, process_, 0)));

@@ -69,6 +69,8 @@ class Watchdog {
   // The next report, if there is one. kDataLoss: the watchdog is gone.
   absl::StatusOr<std::optional<Report>> Read();
 
+  // COMMAND could not be run; known once it has ended.
+  bool exec_failed() const { return *exec_failed_ != 0; }
   // COMMAND's process group.
   pid_t group() const { return group_; }
   // For tests.
@@ -76,8 +78,10 @@ class Watchdog {
 
  private:
   Watchdog() = default;
+  static volatile int* NewFlag();
 
   Descriptor control_;
+  volatile int* exec_failed_ = nullptr;  // in memory that is shared with COMMAND's process
   pid_t process_ = 0;
   pid_t group_ = 0;
 };

@@ -89,7 +89,7 @@ TEST(Flags, InspectKnowsWhatIsThereNow) {
 }
 
 TEST(Flags, WhatCannotWorkIsOneLineThatSaysWhatToDo) {
-  EXPECT_THAT(Complaint({}), HasSubstr("serve, lock, status, inspect or member"));
+  EXPECT_THAT(Complaint({}), HasSubstr("serve, lock, once, break, status, inspect or member"));
   EXPECT_THAT(Complaint({"frobnicate"}), HasSubstr("frobnicate"));
   EXPECT_THAT(Complaint({"serve", "--colour=red"}), HasSubstr("--colour"));
   EXPECT_THAT(Complaint({"serve", "--cluster=n1=a:1"}), HasSubstr("--id"));
@@ -98,8 +98,17 @@ TEST(Flags, WhatCannotWorkIsOneLineThatSaysWhatToDo) {
   EXPECT_THAT(Complaint({"lock", "x", "--"}), HasSubstr("-- COMMAND"));
   EXPECT_THAT(Complaint({"lock", "--", "true"}), HasSubstr("NAME"));
   EXPECT_THAT(Complaint({"lock", "x", "true"}), HasSubstr("true"));
-  EXPECT_THAT(Complaint({"lock", "x", "--shared", "--", "true"}), HasSubstr("--shared"));
-  EXPECT_THAT(Complaint({"lock", "x", "--permits=1/2", "--", "true"}), HasSubstr("--permits"));
+  for (const char* permits : {"0/2", "3/2", "1", "1/2/3", "a/b", "/", "-1/2"}) {
+    EXPECT_THAT(Complaint({"lock", "x", "--permits", permits, "--", "true"}), HasSubstr("K/N"));
+  }
+  EXPECT_THAT(Complaint({"lock", "x", "--shared", "--permits=1/2", "--", "true"}),
+              HasSubstr("--permits"));
+  EXPECT_THAT(Complaint({"once", "--", "true"}), HasSubstr("KEY"));
+  EXPECT_THAT(Complaint({"once", "k"}), HasSubstr("-- COMMAND"));
+  EXPECT_THAT(Complaint({"once", "k", "--retention=0", "--", "true"}), HasSubstr("--retention"));
+  EXPECT_THAT(Complaint({"break"}), HasSubstr("lock NAME"));
+  EXPECT_THAT(Complaint({"break", "lock"}), HasSubstr("NAME"));
+  EXPECT_THAT(Complaint({"inspect", "key"}), HasSubstr("KEY"));
   EXPECT_THAT(Complaint({"lock", "x", "--ttl=999ms", "--", "true"}), HasSubstr("one second"));
   EXPECT_THAT(Complaint({"lock", "x", "--wait=30", "--", "true"}), HasSubstr("500ms, 30s"));
   EXPECT_THAT(Complaint({"lock", "x", "--wait=-1s", "--", "true"}), HasSubstr("'-1s'"));
@@ -115,6 +124,42 @@ TEST(Flags, HelpIsNoError) {
     EXPECT_THAT(ending.text, HasSubstr("--help"));
   }
   EXPECT_THAT(std::get<Ending>(Parse({"lock", "--help"})).text, HasSubstr("TENURE_FENCING_TOKEN"));
+}
+
+TEST(Flags, LocksAreExclusiveSharedOrOfPermits) {
+  EXPECT_FALSE(std::get<LockFlags>(Parse({"lock", "x", "--", "true"})).shared);
+  EXPECT_TRUE(std::get<LockFlags>(Parse({"lock", "x", "--shared", "--", "true"})).shared);
+  const auto permits = std::get<LockFlags>(Parse({"lock", "x", "--permits=2/5", "--", "true"}));
+  EXPECT_EQ(permits.permits, 2u);
+  EXPECT_EQ(permits.total, 5u);
+}
+
+TEST(Flags, OnceTakesAKeyAndWhatItIsKnownBy) {
+  const auto plain = std::get<OnceFlags>(Parse({"once", "k", "--", "echo", "[a,b]"}));
+  EXPECT_EQ(plain.name, "k");
+  EXPECT_EQ(plain.scope, "");
+  EXPECT_EQ(plain.fingerprint, "") << "never COMMAND's words";
+  EXPECT_EQ(plain.retention, absl::Hours(24));
+  EXPECT_EQ(plain.wait, absl::Seconds(30));
+  EXPECT_EQ(plain.command, (std::vector<std::string>{"echo", "[a,b]"}));
+  const auto all = std::get<OnceFlags>(Parse(
+      {"once", "k", "--scope=s", "--fingerprint=f", "--retention=1h", "--wait=inf", "--", "true"}));
+  EXPECT_EQ(all.scope, "s");
+  EXPECT_EQ(all.fingerprint, "f");
+  EXPECT_EQ(all.retention, absl::Hours(1));
+  EXPECT_EQ(all.wait, absl::InfiniteDuration());
+  const auto key = std::get<InspectFlags>(Parse({"inspect", "key", "k", "--scope=s"}));
+  EXPECT_EQ(key.what, InspectFlags::What::kKey);
+  EXPECT_EQ(key.scope, "s");
+  EXPECT_EQ(std::get<InspectFlags>(Parse({"inspect", "keys"})).what, InspectFlags::What::kKeys);
+}
+
+TEST(Flags, BreakNamesALockAndMaySayWhoseAndWhy) {
+  const auto flags =
+      std::get<BreakFlags>(Parse({"break", "lock", "x", "--token=41", "--reason=it is stuck"}));
+  EXPECT_EQ(flags.name, "x");
+  EXPECT_EQ(flags.token, 41u);
+  EXPECT_EQ(flags.reason, "it is stuck");
 }
 
 TEST(Flags, MemberTakesAVerbAndAName) {
