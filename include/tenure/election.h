@@ -1,7 +1,7 @@
 // An election: of those who campaign, one leads, for as long as its session lives.
 //
 //   absl::StatusOr<tenure::Leadership> leadership =
-//       coordinator.election("scheduler").Campaign({.value = "host-7:9000"});
+//       coordinator.election("scheduler").Campaign("host-7:9000");
 //   while (leadership->Valid()) RunOneRound(leadership->term());
 //
 // The term is a fencing token: give it along with every write that only the leader may do, and let
@@ -13,6 +13,7 @@
 #ifndef TENURE_ELECTION_H_
 #define TENURE_ELECTION_H_
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <stop_token>
@@ -127,6 +128,12 @@ class Election {
   // leads.
   absl::StatusOr<Leadership> Campaign(CampaignOptions options = {});
   void Campaign(CampaignOptions options, CampaignCallback done);
+  // With a value, and else as by default.
+  template <typename Text>
+  requires std::convertible_to<const Text&, absl::string_view> absl::StatusOr<Leadership> Campaign(
+      const Text& value) {
+    return Campaign(CampaignOptions{.value = std::string(absl::string_view(value))});
+  }
 
   // Campaigns, runs `lead` each time it is elected, and campaigns again after it has returned,
   // until options.cancel is stopped: OK then. It resigns when `lead` returns, so `lead` goes on
