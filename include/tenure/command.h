@@ -54,6 +54,13 @@ enum class LockMode : std::uint8_t {
 // Refused with kConflict: another total than the semaphore has, which is fixed while anyone holds
 // or waits for it; permits of what is a lock, and the reverse; the exclusive lock, for a session
 // and owner that share it: they would wait for themselves.
+//
+// With `reentrant`, a session and owner that hold the lock exclusively and ask for it again hold it
+// once more: LockGranted with the same token and the count in `holds`; value and delay stay those
+// of the first. Each ReleaseLock of the token takes one back, and the last one frees the lock; a
+// break or the session's end frees all at once. Refused with kInvalid without an owner, and for
+// permits; with kConflict if they ask to share what they hold exclusively (see Downgrade), or to
+// share again behind somebody who waits for their first share to end.
 struct AcquireLock {
   std::string name;
   std::int64_t wait_ns = 0;  // 0: try; kWaitForever: no deadline
@@ -65,9 +72,10 @@ struct AcquireLock {
   // for what the holder had begun to come to its end. Of kExclusive only.
   std::int64_t delay_ns = 0;
   std::string owner;  // tells apart who uses the lock within the session; may be empty
+  bool reentrant = false;
 };
 // Turns an exclusive hold into a shared one, with the same token: LockGranted. Those who wait to
-// share, up to the next that does not, get it too.
+// share, up to the next that does not, get it too. kConflict while it is held more than once.
 struct Downgrade {
   std::string name;
   Revision token = 0;
@@ -78,7 +86,8 @@ struct Downgrade {
 struct CancelWait {
   Sequence acquire = 0;
 };
-// Gives one grant back. It names the grant, so a repeat cannot free a later one.
+// Gives one grant back, or one hold of a reentrant one. It names the grant, so a repeat cannot free
+// a later one.
 struct ReleaseLock {
   std::string name;
   Revision token = 0;
@@ -342,6 +351,7 @@ struct LockGranted {
   // Of a semaphore's holders, each has a seat of its own below `total`; gates are one for each
   // seat.
   std::uint64_t seat = 0;
+  std::uint64_t holds = 1;  // how often it is held: above 1 only of what was asked for reentrantly
 };
 struct LockQueued {
   std::uint64_t ahead = 0;  // waiters before this one
@@ -354,7 +364,9 @@ struct LockHeld {  // the answer to a try
   std::uint64_t waiting = 0;
   std::int64_t held_back_ns = 0;
 };
-struct LockReleased {};
+struct LockReleased {
+  std::uint64_t holds = 0;  // how often it is still held; 0: it is free
+};
 struct WaitCancelled {};
 
 struct Proclaimed {};
@@ -427,6 +439,7 @@ struct LockDescription {
   std::vector<LockHolder> sharers;  // the first 100, by their tokens; only from GetLock
   std::uint64_t permits = 0;        // taken, of
   std::uint64_t total = 0;          // these; 0: it is no semaphore
+  std::uint64_t holds = 0;          // of one who holds it exclusively, and may more than once
 
   friend bool operator==(const LockDescription&, const LockDescription&) = default;
 };

@@ -48,6 +48,7 @@ struct OperationWriter {
     acquire->set_total(in.total);
     acquire->set_delay_ns(in.delay_ns);
     acquire->set_owner(in.owner);
+    acquire->set_reentrant(in.reentrant);
   }
   void operator()(const CancelWait& in) const {
     out.mutable_cancel_wait()->set_acquire(in.acquire);
@@ -190,7 +191,8 @@ AcquireLock Read(v1::AcquireLock* in) {
           in->permits(),
           in->total(),
           in->delay_ns(),
-          std::move(*in->mutable_owner())};
+          std::move(*in->mutable_owner()),
+          in->reentrant()};
 }
 Downgrade Read(v1::Downgrade* in) { return {std::move(*in->mutable_name()), in->token()}; }
 BreakLock Read(v1::BreakLock* in) {

@@ -1,5 +1,7 @@
 // Replies and events. What a client does not know in them it may skip: it was told the rest.
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <utility>
@@ -37,6 +39,7 @@ void Write(const LockDescription& in, v1::LockDescription* out) {
   for (const LockHolder& sharer : in.sharers) Write(sharer, out->add_sharers());
   out->set_permits(in.permits);
   out->set_total(in.total);
+  out->set_holds(in.holds);
 }
 
 void Write(const ElectionDescription& in, v1::ElectionDescription* out) {
@@ -128,6 +131,7 @@ struct ResultWriter {
     granted->set_token(in.token);
     granted->set_fence(in.fence);
     granted->set_seat(in.seat);
+    if (in.holds != 1) granted->set_holds(in.holds);
   }
   void operator()(const LockBroken&) const { out.mutable_lock_broken(); }
   void operator()(const LockQueued& in) const {
@@ -142,7 +146,9 @@ struct ResultWriter {
     held->set_waiting(in.waiting);
     held->set_held_back_ns(in.held_back_ns);
   }
-  void operator()(const LockReleased&) const { out.mutable_lock_released(); }
+  void operator()(const LockReleased& in) const {
+    out.mutable_lock_released()->set_holds(in.holds);
+  }
   void operator()(const WaitCancelled&) const { out.mutable_wait_cancelled(); }
   void operator()(const Proclaimed&) const { out.mutable_proclaimed(); }
   void operator()(const Observing&) const { out.mutable_observing(); }
@@ -272,6 +278,7 @@ LockDescription Read(const v1::LockDescription& in) {
   for (const v1::LockHolder& sharer : in.sharers()) out.sharers.push_back(Read(sharer));
   out.permits = in.permits();
   out.total = in.total();
+  out.holds = in.holds();
   for (const v1::LockWaiter& waiter : in.waiters()) {
     out.waiters.push_back({waiter.session(), waiter.label(), waiter.waited_ns()});
   }
@@ -379,7 +386,8 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
       return true;
     case v1::Reply::kLockGranted:
       out.result = LockGranted{in.lock_granted().token(), in.lock_granted().fence(),
-                               in.lock_granted().seat()};
+                               in.lock_granted().seat(),
+                               std::max<std::uint64_t>(1, in.lock_granted().holds())};
       return true;
     case v1::Reply::kLockQueued:
       out.result = LockQueued{in.lock_queued().ahead(), Read(in.lock_queued().holder()),
@@ -390,7 +398,7 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
                             in.lock_held().held_back_ns()};
       return true;
     case v1::Reply::kLockReleased:
-      out.result = LockReleased{};
+      out.result = LockReleased{in.lock_released().holds()};
       return true;
     case v1::Reply::kWaitCancelled:
       out.result = WaitCancelled{};

@@ -40,6 +40,14 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
   if (lock != nullptr && acquire != nullptr && !CheckFits(session, *lock, *acquire, reply)) {
     return RetireIfIdle(*lock);
   }
+  if (lock != nullptr && acquire != nullptr && acquire->reentrant &&
+      Holds(session, *lock, *acquire)) {
+    core_->Touch(*lock);
+    core_->Raise();
+    core_->hash.Add(++lock->shares->more_holds);
+    reply.result = LockGranted{lock->token, 0, 0, 1 + lock->shares->more_holds};
+    return;
+  }
 
   const std::int64_t held_back_ns = HeldBackNs(lock);
   const bool free =
@@ -127,6 +135,8 @@ void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {
   }
   core_->Raise();
   EndWait(it->second.wait);
+  std::uint64_t steps = kStepsPerCommand;
+  SettleAfterLeaving(lock, steps);
   RetireIfIdle(lock);
   reply.result = WaitCancelled{};
 }
@@ -142,6 +152,12 @@ void Locks::GiveBack(Session& session, const Key& key, Revision token, Reply& re
   // The token names the grant: a repeat cannot end a later one (PITFALLS L10, E2).
   if (lock != nullptr && lock->holder == &session && lock->token == token) {
     core_->Raise();
+    if (lock->shares != nullptr && lock->shares->more_holds > 0) {
+      core_->Touch(*lock);
+      core_->hash.Add(lock->shares->more_holds);
+      reply.result = LockReleased{lock->shares->more_holds--};
+      return;
+    }
     Vacate(*lock, ChangeKind::kReleased);
   } else if (Wait* share = lock == nullptr ? nullptr : FindShare(*lock, session, token)) {
     core_->Raise();
@@ -396,6 +412,7 @@ void Locks::Vacate(Lock& lock, ChangeKind why, absl::string_view by) {
     if (expired || why == ChangeKind::kBroken) StartDelay(lock, lock.shares->delay_ns);
     lock.shares->delay_ns = 0;
     lock.shares->owner.clear();
+    lock.shares->more_holds = 0;
   }
   if (lock.kind == ObjectKind::kOperation) EndAttempt(lock);
   lock.holder->claims.erase(lock.acquire);
@@ -432,6 +449,12 @@ bool Locks::Settle(Lock& lock, std::uint64_t& steps) {
     --steps;
   }
   return true;
+}
+
+void Locks::SettleAfterLeaving(Lock& lock, std::uint64_t& steps) {
+  // An exclusive holder lets nobody in whoever leaves, nor does a free lock keep anyone waiting: so
+  // only those who share can.
+  if (InShares(lock) && lock.queue.first != nullptr) Settle(lock, steps);
 }
 
 bool Locks::PutOff(Lock& lock) {
@@ -514,6 +537,7 @@ void Locks::EndDueWait(Wait* wait) {
                     {session.id, core_->Raise(),
                      WaitEndedEvent{acquire, std::string(ShownName(lock)), WaitEnd::kDeadline}});
   }
+  SettleAfterLeaving(lock, core_->budget);
   RetireIfIdle(lock);
 }
 
@@ -539,6 +563,7 @@ bool Locks::CleanUp(Session& dead) {
       Settle(*claim.lock, core_->budget);
     } else if (claim.wait != nullptr) {
       EndWait(claim.wait);
+      SettleAfterLeaving(*claim.lock, core_->budget);
     } else {
       Settle(*claim.lock, core_->budget);
     }

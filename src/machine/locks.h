@@ -83,6 +83,7 @@ struct Shares {
   std::uint64_t seats = 0;
   std::int64_t delay_ns = 0;          // the exclusive holder's
   std::string owner;                  // likewise
+  std::uint64_t more_holds = 0;       // likewise: after its first
   std::int64_t delayed_until_ns = 0;  // nobody gets it before; 0: no delay
   Revision delay = 0;                 // the id of that timer
 };
@@ -293,6 +294,10 @@ class Locks {
   bool CheckFits(const Session& session, const Lock& lock, const AcquireLock& acquire,
                  Reply& reply) const;
   static bool Free(const Lock& lock, LockMode mode, std::uint64_t permits);
+  // True if the request's session and owner hold the lock exclusively.
+  static bool Holds(const Session& session, const Lock& lock, const AcquireLock& acquire);
+  // Somebody has left the queue, perhaps from its head: those behind may come in.
+  void SettleAfterLeaving(Lock& lock, std::uint64_t& steps);
   // Until then nobody gets it, as a time from now.
   std::int64_t HeldBackNs(const Lock* lock) const;
   static Shares& SharesOf(Lock& lock);

@@ -31,6 +31,10 @@ struct ResultHasher {
       hash.Add(granted.fence);
       hash.Add(granted.seat);
     }
+    if (granted.holds != 1) hash.Add(granted.holds);
+  }
+  void operator()(const LockReleased& released) const {
+    if (released.holds != 0) hash.Add(released.holds);
   }
   void operator()(const LockQueued& queued) const {
     hash.Add(queued.ahead);

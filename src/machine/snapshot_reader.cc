@@ -65,6 +65,7 @@ void Write(const Lock& in, v1::SnapshotLock* out) {
     shares->set_delayed_until_ns(in.shares->delayed_until_ns);
     shares->set_delay(in.shares->delay);
     shares->set_owner(in.shares->owner);
+    shares->set_more_holds(in.shares->more_holds);
   }
   if (in.journal == nullptr) return;
   v1::SnapshotJournal* journal = out->mutable_journal();

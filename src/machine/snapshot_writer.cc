@@ -260,6 +260,7 @@ absl::Status SnapshotWriter::Impl::TakeLock(v1::SnapshotLock* in) {
     lock->shares->delayed_until_ns = in->shares().delayed_until_ns();
     lock->shares->delay = in->shares().delay();
     lock->shares->owner = in->shares().owner();
+    lock->shares->more_holds = in->shares().more_holds();
   }
   if (absl::Status status = TakeJournal(*in, *lock); !status.ok()) return status;
   Lock* const added = machine().locks.Restore(std::move(lock));

@@ -29,7 +29,7 @@ std::vector<Command> AllCommands() {
       AcquireLock{"b", -1, ""},
       CancelWait{7},
       ReleaseLock{"a", 1ull << 52},
-      AcquireLock{"s", 1, "v", LockMode::kPermits, 2, 3, 4, "owner"},
+      AcquireLock{"s", 1, "v", LockMode::kPermits, 2, 3, 4, "owner", true},
       Downgrade{"d", 5},
       BreakLock{ObjectKind::kOperation, "s", "k", 6, "stuck"},
       Campaign{"e", kWaitForever, "address", 7},
@@ -98,10 +98,12 @@ std::vector<Reply> AllReplies() {
   add(SessionClosed{});
   add(LockGranted{5});
   add(LockGranted{5, 4, 3});
+  add(LockGranted{5, 0, 0, 2});
   add(LockBroken{});
   add(LockQueued{6, holder, 7});
   add(LockHeld{holder, 8, 9});
   add(LockReleased{});
+  add(LockReleased{2});
   add(WaitCancelled{});
   const Change change{1, ChangeKind::kLost, 2, 3, "label", "value", 4};
   add(Proclaimed{});

@@ -169,6 +169,7 @@ class Workload {
     if (what < 6) {
       AcquireLock acquire{absl::StrCat("sh", Below(3)), DrawWait(), "v"};
       acquire.owner = Chance(50) ? "o" : "";
+      acquire.reentrant = !acquire.owner.empty() && acquire.name != "sh2" && Chance(60);
       acquire.mode = Chance(70) ? LockMode::kShared : LockMode::kExclusive;
       if (acquire.name == "sh2") acquire.mode = LockMode::kPermits;
       if (acquire.mode == LockMode::kPermits) {
