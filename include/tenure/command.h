@@ -74,15 +74,37 @@ struct AcquireLock {
   std::string owner;  // tells apart who uses the lock within the session; may be empty
   bool reentrant = false;
 };
+// Takes several locks, all or none. It enters all their queues at one revision, and is granted once
+// it is at the head of each and none keeps it out; meanwhile nothing later passes it on any of
+// them. So several who want the same locks in whatever order never wait for each other in a circle.
+// Answered, waited for and cancelled as an AcquireLock is; `name` in LockQueued and LockHeld is the
+// first lock that keeps it out.
+//
+// There is one token for all, the revision of the grant. Each name is released, broken or
+// downgraded with it by itself, and who loses one keeps the others. A wait that ends leaves all
+// queues at once.
+//
+// Refused with kInvalid: no name, more than Limits::locks_at_once_max, a name twice, or permits;
+// with kConflict, for any of the names, as an AcquireLock of it.
+struct LockInSet {
+  std::string name;
+  LockMode mode = LockMode::kExclusive;  // or kShared
+};
+struct AcquireAll {
+  std::vector<LockInSet> locks;
+  std::int64_t wait_ns = 0;  // 0: try; kWaitForever: no deadline
+  std::string value;         // as in AcquireLock, for each of them; likewise
+  std::string owner;
+};
 // Turns an exclusive hold into a shared one, with the same token: LockGranted. Those who wait to
 // share, up to the next that does not, get it too. kConflict while it is held more than once.
 struct Downgrade {
   std::string name;
   Revision token = 0;
 };
-// Ends the wait of this session's AcquireLock, Campaign, Observe, Begin or AwaitOperation with that
-// sequence: WaitCancelled, or LockGranted or AttemptStarted if the grant came first, or, if the
-// acquire has not been seen yet, WaitCancelled, which it then meets.
+// Ends the wait of this session's AcquireLock, AcquireAll, Campaign, Observe, Begin or
+// AwaitOperation with that sequence: WaitCancelled, or LockGranted or AttemptStarted if the grant
+// came first, or, if the acquire has not been seen yet, WaitCancelled, which it then meets.
 struct CancelWait {
   Sequence acquire = 0;
 };
@@ -276,7 +298,7 @@ using Operation =
                  Campaign, Proclaim, Resign, HandOver, Observe, Begin, Checkpoint, Extend,
                  FinishAttempt, AwaitOperation, Forget, Downgrade, BreakLock, GetLock, ListLocks,
                  GetElection, ListElections, GetOperation, ListOperations, ListSessions, GetStatus,
-                 ChangeMembers>;
+                 ChangeMembers, AcquireAll>;
 
 struct Command {
   std::uint32_t machine_version = kMachineVersion;
@@ -352,17 +374,21 @@ struct LockGranted {
   // seat.
   std::uint64_t seat = 0;
   std::uint64_t holds = 1;  // how often it is held: above 1 only of what was asked for reentrantly
+  // Of an AcquireAll with more names than one: the fence of each, in its order; 0: the token.
+  std::vector<Revision> fences = {};
 };
 struct LockQueued {
   std::uint64_t ahead = 0;  // waiters before this one
   LockHolder holder;        // session 0: nobody (a new cluster does not grant yet)
   // Until when nothing is granted, as cluster time from now; 0 unless a new cluster holds back.
   std::int64_t held_back_ns = 0;
+  std::string name = {};  // of an AcquireAll: the lock that this is about
 };
 struct LockHeld {  // the answer to a try
   LockHolder holder;
   std::uint64_t waiting = 0;
   std::int64_t held_back_ns = 0;
+  std::string name = {};  // as in LockQueued
 };
 struct LockReleased {
   std::uint64_t holds = 0;  // how often it is still held; 0: it is free
@@ -565,17 +591,18 @@ struct Reply {
 // ---- Events
 // --------------------------------------------------------------------------------------
 
-// Of an AcquireLock or a Campaign.
+// Of an AcquireLock, a Campaign or an AcquireAll; then `name` is the first of its names.
 struct LockGrantedEvent {
   Sequence acquire = 0;
   std::string name;
   Revision token = 0;
   Revision fence = 0;  // as in LockGranted
   std::uint64_t seat = 0;
+  std::vector<Revision> fences = {};  // as in LockGranted
 };
 // An administrator took what was granted. Told once, and only to who had it.
 struct LockLostEvent {
-  Sequence acquire = 0;  // that of the AcquireLock, Campaign or Begin
+  Sequence acquire = 0;  // that of the AcquireLock, AcquireAll, Campaign or Begin
   std::string name;
   Revision token = 0;
 };

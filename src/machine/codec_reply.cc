@@ -132,6 +132,7 @@ struct ResultWriter {
     granted->set_fence(in.fence);
     granted->set_seat(in.seat);
     if (in.holds != 1) granted->set_holds(in.holds);
+    granted->mutable_fences()->Add(in.fences.begin(), in.fences.end());
   }
   void operator()(const LockBroken&) const { out.mutable_lock_broken(); }
   void operator()(const LockQueued& in) const {
@@ -139,12 +140,14 @@ struct ResultWriter {
     queued->set_ahead(in.ahead);
     Write(in.holder, queued->mutable_holder());
     queued->set_held_back_ns(in.held_back_ns);
+    queued->set_name(in.name);
   }
   void operator()(const LockHeld& in) const {
     v1::LockHeld* held = out.mutable_lock_held();
     Write(in.holder, held->mutable_holder());
     held->set_waiting(in.waiting);
     held->set_held_back_ns(in.held_back_ns);
+    held->set_name(in.name);
   }
   void operator()(const LockReleased& in) const {
     out.mutable_lock_released()->set_holds(in.holds);
@@ -222,6 +225,7 @@ struct BodyWriter {
     granted->set_token(in.token);
     granted->set_fence(in.fence);
     granted->set_seat(in.seat);
+    granted->mutable_fences()->Add(in.fences.begin(), in.fences.end());
   }
   void operator()(const WaitEndedEvent& in) const {
     v1::WaitEndedEvent* ended = out.mutable_wait_ended();
@@ -385,17 +389,20 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
       out.result = SessionClosed{};
       return true;
     case v1::Reply::kLockGranted:
-      out.result = LockGranted{in.lock_granted().token(), in.lock_granted().fence(),
-                               in.lock_granted().seat(),
-                               std::max<std::uint64_t>(1, in.lock_granted().holds())};
+      out.result =
+          LockGranted{in.lock_granted().token(),
+                      in.lock_granted().fence(),
+                      in.lock_granted().seat(),
+                      std::max<std::uint64_t>(1, in.lock_granted().holds()),
+                      {in.lock_granted().fences().begin(), in.lock_granted().fences().end()}};
       return true;
     case v1::Reply::kLockQueued:
       out.result = LockQueued{in.lock_queued().ahead(), Read(in.lock_queued().holder()),
-                              in.lock_queued().held_back_ns()};
+                              in.lock_queued().held_back_ns(), in.lock_queued().name()};
       return true;
     case v1::Reply::kLockHeld:
       out.result = LockHeld{Read(in.lock_held().holder()), in.lock_held().waiting(),
-                            in.lock_held().held_back_ns()};
+                            in.lock_held().held_back_ns(), in.lock_held().name()};
       return true;
     case v1::Reply::kLockReleased:
       out.result = LockReleased{in.lock_released().holds()};
@@ -539,9 +546,13 @@ absl::StatusOr<SessionEvent> DecodeEvent(absl::string_view bytes) {
   event.revision = in.revision();
   switch (in.body_case()) {
     case v1::SessionEvent::kLockGranted:
-      event.body = LockGrantedEvent{in.lock_granted().acquire(), in.lock_granted().name(),
-                                    in.lock_granted().token(), in.lock_granted().fence(),
-                                    in.lock_granted().seat()};
+      event.body =
+          LockGrantedEvent{in.lock_granted().acquire(),
+                           in.lock_granted().name(),
+                           in.lock_granted().token(),
+                           in.lock_granted().fence(),
+                           in.lock_granted().seat(),
+                           {in.lock_granted().fences().begin(), in.lock_granted().fences().end()}};
       return event;
     case v1::SessionEvent::kLockLost:
       event.body =

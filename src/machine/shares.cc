@@ -106,11 +106,11 @@ Shares& Locks::SharesOf(Lock& lock) {
   return *lock.shares;
 }
 
-void Locks::TakeShare(Wait* wait) {
+void Locks::TakeShare(Wait* wait, Revision token) {
   Lock& lock = *wait->lock;
   core_->Touch(lock);
   Shares& shares = SharesOf(lock);
-  wait->token = core_->Raise();
+  wait->token = token;
   wait->granted_ns = core_->now_ns;
   wait->deadline_ns = kWaitForever;
   if (wait->mode == LockMode::kShared) {
@@ -180,7 +180,7 @@ void Locks::DropShare(Wait* share, ChangeKind why, absl::string_view by) {
     change.value = std::string(by);
     Record(lock, std::move(change));
   }
-  share->session->claims.erase(share->acquire);
+  share->session->claims.erase({share->acquire, share->part});
   delete share;
 }
 
@@ -213,6 +213,7 @@ void Locks::Run(Session& session, const Downgrade& downgrade, Reply& reply) {
   share->session = &session;
   share->lock = &lock;
   share->acquire = lock.acquire;
+  share->part = lock.part;
   share->id = core_->Raise();
   share->epoch = core_->epoch;
   share->value = std::move(lock.value);
@@ -220,7 +221,7 @@ void Locks::Run(Session& session, const Downgrade& downgrade, Reply& reply) {
   share->owner = std::move(shares.owner);
   share->token = lock.token;
   share->granted_ns = lock.granted_ns;
-  session.claims.find(lock.acquire)->second.wait = share;
+  session.claims.find({lock.acquire, lock.part})->second.wait = share;
   ++shares.owners[{session.id, share->owner}];
   shares.holders.emplace(share->token, share);
   shares.first = share->token;

@@ -53,6 +53,7 @@ void Write(const Lock& in, v1::SnapshotLock* out) {
     out->set_holder(in.holder->id);
     out->set_token(in.token);
     out->set_acquire(in.acquire);
+    out->set_part(in.part);
     out->set_granted_ns(in.granted_ns);
   }
   out->set_pending(in.pending);
@@ -96,6 +97,8 @@ void Write(const Wait& in, v1::SnapshotWait* out) {
   out->set_token(in.token);
   out->set_granted_ns(in.granted_ns);
   out->set_seat(in.seat);
+  out->set_part(in.part);
+  if (in.set != nullptr) out->set_parts(static_cast<std::uint32_t>(in.set->parts.size()));
 }
 
 }  // namespace

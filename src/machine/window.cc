@@ -72,7 +72,8 @@ void SequenceWindow::Keep(Sequence sequence, const Reply& reply) {
   slot.whole.reset();
   const auto* granted = std::get_if<LockGranted>(&reply.result);
   const auto* released = std::get_if<LockReleased>(&reply.result);
-  if (granted != nullptr && granted->fence == 0 && granted->seat == 0 && granted->holds == 1) {
+  if (granted != nullptr && granted->fence == 0 && granted->seat == 0 && granted->holds == 1 &&
+      granted->fences.empty()) {
     slot.kind = Kind::kGranted;
     slot.token = granted->token;
   } else if (released != nullptr && released->holds == 0) {
