@@ -54,6 +54,13 @@ enum class LockMode : std::uint8_t {
 // Refused with kConflict: another total than the semaphore has, which is fixed while anyone holds
 // or waits for it; permits of what is a lock, and the reverse; the exclusive lock, for a session
 // and owner that share it: they would wait for themselves.
+//
+// With `reentrant`, a session and owner that hold the lock exclusively and ask for it again hold it
+// once more: LockGranted with the same token and the count in `holds`; value and delay stay those
+// of the first. Each ReleaseLock of the token takes one back, and the last one frees the lock; a
+// break or the session's end frees all at once. Refused with kInvalid without an owner, and for
+// permits; with kConflict if they ask to share what they hold exclusively (see Downgrade), or to
+// share again behind somebody who waits for their first share to end.
 struct AcquireLock {
   std::string name;
   std::int64_t wait_ns = 0;  // 0: try; kWaitForever: no deadline
@@ -65,20 +72,44 @@ struct AcquireLock {
   // for what the holder had begun to come to its end. Of kExclusive only.
   std::int64_t delay_ns = 0;
   std::string owner;  // tells apart who uses the lock within the session; may be empty
+  bool reentrant = false;
+};
+// Takes several locks, all or none. It enters all their queues at one revision, and is granted once
+// it is at the head of each and none keeps it out; meanwhile nothing later passes it on any of
+// them. So several who want the same locks in whatever order never wait for each other in a circle.
+// Answered, waited for and cancelled as an AcquireLock is; `name` in LockQueued and LockHeld is the
+// first lock that keeps it out.
+//
+// There is one token for all, the revision of the grant. Each name is released, broken or
+// downgraded with it by itself, and who loses one keeps the others. A wait that ends leaves all
+// queues at once.
+//
+// Refused with kInvalid: no name, more than Limits::locks_at_once_max, a name twice, or permits;
+// with kConflict, for any of the names, as an AcquireLock of it.
+struct LockInSet {
+  std::string name;
+  LockMode mode = LockMode::kExclusive;  // or kShared
+};
+struct AcquireAll {
+  std::vector<LockInSet> locks;
+  std::int64_t wait_ns = 0;  // 0: try; kWaitForever: no deadline
+  std::string value;         // as in AcquireLock, for each of them; likewise
+  std::string owner;
 };
 // Turns an exclusive hold into a shared one, with the same token: LockGranted. Those who wait to
-// share, up to the next that does not, get it too.
+// share, up to the next that does not, get it too. kConflict while it is held more than once.
 struct Downgrade {
   std::string name;
   Revision token = 0;
 };
-// Ends the wait of this session's AcquireLock, Campaign, Observe, Begin or AwaitOperation with that
-// sequence: WaitCancelled, or LockGranted or AttemptStarted if the grant came first, or, if the
-// acquire has not been seen yet, WaitCancelled, which it then meets.
+// Ends the wait of this session's AcquireLock, AcquireAll, Campaign, Observe, Begin or
+// AwaitOperation with that sequence: WaitCancelled, or LockGranted or AttemptStarted if the grant
+// came first, or, if the acquire has not been seen yet, WaitCancelled, which it then meets.
 struct CancelWait {
   Sequence acquire = 0;
 };
-// Gives one grant back. It names the grant, so a repeat cannot free a later one.
+// Gives one grant back, or one hold of a reentrant one. It names the grant, so a repeat cannot free
+// a later one.
 struct ReleaseLock {
   std::string name;
   Revision token = 0;
@@ -267,7 +298,7 @@ using Operation =
                  Campaign, Proclaim, Resign, HandOver, Observe, Begin, Checkpoint, Extend,
                  FinishAttempt, AwaitOperation, Forget, Downgrade, BreakLock, GetLock, ListLocks,
                  GetElection, ListElections, GetOperation, ListOperations, ListSessions, GetStatus,
-                 ChangeMembers>;
+                 ChangeMembers, AcquireAll>;
 
 struct Command {
   std::uint32_t machine_version = kMachineVersion;
@@ -342,19 +373,26 @@ struct LockGranted {
   // Of a semaphore's holders, each has a seat of its own below `total`; gates are one for each
   // seat.
   std::uint64_t seat = 0;
+  std::uint64_t holds = 1;  // how often it is held: above 1 only of what was asked for reentrantly
+  // Of an AcquireAll with more names than one: the fence of each, in its order; 0: the token.
+  std::vector<Revision> fences = {};
 };
 struct LockQueued {
   std::uint64_t ahead = 0;  // waiters before this one
   LockHolder holder;        // session 0: nobody (a new cluster does not grant yet)
   // Until when nothing is granted, as cluster time from now; 0 unless a new cluster holds back.
   std::int64_t held_back_ns = 0;
+  std::string name = {};  // of an AcquireAll: the lock that this is about
 };
 struct LockHeld {  // the answer to a try
   LockHolder holder;
   std::uint64_t waiting = 0;
   std::int64_t held_back_ns = 0;
+  std::string name = {};  // as in LockQueued
 };
-struct LockReleased {};
+struct LockReleased {
+  std::uint64_t holds = 0;  // how often it is still held; 0: it is free
+};
 struct WaitCancelled {};
 
 struct Proclaimed {};
@@ -427,6 +465,7 @@ struct LockDescription {
   std::vector<LockHolder> sharers;  // the first 100, by their tokens; only from GetLock
   std::uint64_t permits = 0;        // taken, of
   std::uint64_t total = 0;          // these; 0: it is no semaphore
+  std::uint64_t holds = 0;          // of one who holds it exclusively, and may more than once
 
   friend bool operator==(const LockDescription&, const LockDescription&) = default;
 };
@@ -552,17 +591,18 @@ struct Reply {
 // ---- Events
 // --------------------------------------------------------------------------------------
 
-// Of an AcquireLock or a Campaign.
+// Of an AcquireLock, a Campaign or an AcquireAll; then `name` is the first of its names.
 struct LockGrantedEvent {
   Sequence acquire = 0;
   std::string name;
   Revision token = 0;
   Revision fence = 0;  // as in LockGranted
   std::uint64_t seat = 0;
+  std::vector<Revision> fences = {};  // as in LockGranted
 };
 // An administrator took what was granted. Told once, and only to who had it.
 struct LockLostEvent {
-  Sequence acquire = 0;  // that of the AcquireLock, Campaign or Begin
+  Sequence acquire = 0;  // that of the AcquireLock, AcquireAll, Campaign or Begin
   std::string name;
   Revision token = 0;
 };

@@ -48,6 +48,17 @@ struct OperationWriter {
     acquire->set_total(in.total);
     acquire->set_delay_ns(in.delay_ns);
     acquire->set_owner(in.owner);
+    acquire->set_reentrant(in.reentrant);
+  }
+  void operator()(const AcquireAll& in) const {
+    v1::AcquireAll* all = out.mutable_acquire_all();
+    for (const LockInSet& lock : in.locks) {
+      all->add_names(lock.name);
+      all->add_modes(static_cast<std::uint32_t>(lock.mode));
+    }
+    all->set_wait_ns(in.wait_ns);
+    all->set_value(in.value);
+    all->set_owner(in.owner);
   }
   void operator()(const CancelWait& in) const {
     out.mutable_cancel_wait()->set_acquire(in.acquire);
@@ -190,7 +201,19 @@ AcquireLock Read(v1::AcquireLock* in) {
           in->permits(),
           in->total(),
           in->delay_ns(),
-          std::move(*in->mutable_owner())};
+          std::move(*in->mutable_owner()),
+          in->reentrant()};
+}
+AcquireAll Read(v1::AcquireAll* in) {
+  AcquireAll out;
+  out.locks.reserve(static_cast<std::size_t>(in->names_size()));
+  for (int i = 0; i < in->names_size(); ++i) {
+    out.locks.push_back({std::move(*in->mutable_names(i)), static_cast<LockMode>(in->modes(i))});
+  }
+  out.wait_ns = in->wait_ns();
+  out.value = std::move(*in->mutable_value());
+  out.owner = std::move(*in->mutable_owner());
+  return out;
 }
 Downgrade Read(v1::Downgrade* in) { return {std::move(*in->mutable_name()), in->token()}; }
 BreakLock Read(v1::BreakLock* in) {
@@ -271,6 +294,12 @@ bool ReadInto(Message* in, Operation& out) {
   return true;
 }
 
+// True if each name has a mode that there is.
+bool HasModes(const v1::AcquireAll& in) {
+  return in.names_size() == in.modes_size() &&
+         std::all_of(in.modes().begin(), in.modes().end(), [](auto mode) { return mode <= 2; });
+}
+
 bool ReadOperation(v1::Command& in, Operation& out) {
   switch (in.operation_case()) {
     case v1::Command::kOpenSession:
@@ -281,6 +310,8 @@ bool ReadOperation(v1::Command& in, Operation& out) {
       return ReadInto(in.mutable_close_session(), out);
     case v1::Command::kAcquireLock:
       return in.acquire_lock().mode() <= 2 && ReadInto(in.mutable_acquire_lock(), out);
+    case v1::Command::kAcquireAll:
+      return HasModes(in.acquire_all()) && ReadInto(in.mutable_acquire_all(), out);
     case v1::Command::kDowngrade:
       return ReadInto(in.mutable_downgrade(), out);
     case v1::Command::kBreakLock:

@@ -1,5 +1,7 @@
 // Replies and events. What a client does not know in them it may skip: it was told the rest.
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <utility>
@@ -37,6 +39,7 @@ void Write(const LockDescription& in, v1::LockDescription* out) {
   for (const LockHolder& sharer : in.sharers) Write(sharer, out->add_sharers());
   out->set_permits(in.permits);
   out->set_total(in.total);
+  out->set_holds(in.holds);
 }
 
 void Write(const ElectionDescription& in, v1::ElectionDescription* out) {
@@ -128,6 +131,8 @@ struct ResultWriter {
     granted->set_token(in.token);
     granted->set_fence(in.fence);
     granted->set_seat(in.seat);
+    if (in.holds != 1) granted->set_holds(in.holds);
+    granted->mutable_fences()->Add(in.fences.begin(), in.fences.end());
   }
   void operator()(const LockBroken&) const { out.mutable_lock_broken(); }
   void operator()(const LockQueued& in) const {
@@ -135,14 +140,18 @@ struct ResultWriter {
     queued->set_ahead(in.ahead);
     Write(in.holder, queued->mutable_holder());
     queued->set_held_back_ns(in.held_back_ns);
+    queued->set_name(in.name);
   }
   void operator()(const LockHeld& in) const {
     v1::LockHeld* held = out.mutable_lock_held();
     Write(in.holder, held->mutable_holder());
     held->set_waiting(in.waiting);
     held->set_held_back_ns(in.held_back_ns);
+    held->set_name(in.name);
   }
-  void operator()(const LockReleased&) const { out.mutable_lock_released(); }
+  void operator()(const LockReleased& in) const {
+    out.mutable_lock_released()->set_holds(in.holds);
+  }
   void operator()(const WaitCancelled&) const { out.mutable_wait_cancelled(); }
   void operator()(const Proclaimed&) const { out.mutable_proclaimed(); }
   void operator()(const Observing&) const { out.mutable_observing(); }
@@ -216,6 +225,7 @@ struct BodyWriter {
     granted->set_token(in.token);
     granted->set_fence(in.fence);
     granted->set_seat(in.seat);
+    granted->mutable_fences()->Add(in.fences.begin(), in.fences.end());
   }
   void operator()(const WaitEndedEvent& in) const {
     v1::WaitEndedEvent* ended = out.mutable_wait_ended();
@@ -272,6 +282,7 @@ LockDescription Read(const v1::LockDescription& in) {
   for (const v1::LockHolder& sharer : in.sharers()) out.sharers.push_back(Read(sharer));
   out.permits = in.permits();
   out.total = in.total();
+  out.holds = in.holds();
   for (const v1::LockWaiter& waiter : in.waiters()) {
     out.waiters.push_back({waiter.session(), waiter.label(), waiter.waited_ns()});
   }
@@ -378,19 +389,23 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
       out.result = SessionClosed{};
       return true;
     case v1::Reply::kLockGranted:
-      out.result = LockGranted{in.lock_granted().token(), in.lock_granted().fence(),
-                               in.lock_granted().seat()};
+      out.result =
+          LockGranted{in.lock_granted().token(),
+                      in.lock_granted().fence(),
+                      in.lock_granted().seat(),
+                      std::max<std::uint64_t>(1, in.lock_granted().holds()),
+                      {in.lock_granted().fences().begin(), in.lock_granted().fences().end()}};
       return true;
     case v1::Reply::kLockQueued:
       out.result = LockQueued{in.lock_queued().ahead(), Read(in.lock_queued().holder()),
-                              in.lock_queued().held_back_ns()};
+                              in.lock_queued().held_back_ns(), in.lock_queued().name()};
       return true;
     case v1::Reply::kLockHeld:
       out.result = LockHeld{Read(in.lock_held().holder()), in.lock_held().waiting(),
-                            in.lock_held().held_back_ns()};
+                            in.lock_held().held_back_ns(), in.lock_held().name()};
       return true;
     case v1::Reply::kLockReleased:
-      out.result = LockReleased{};
+      out.result = LockReleased{in.lock_released().holds()};
       return true;
     case v1::Reply::kWaitCancelled:
       out.result = WaitCancelled{};
@@ -531,9 +546,13 @@ absl::StatusOr<SessionEvent> DecodeEvent(absl::string_view bytes) {
   event.revision = in.revision();
   switch (in.body_case()) {
     case v1::SessionEvent::kLockGranted:
-      event.body = LockGrantedEvent{in.lock_granted().acquire(), in.lock_granted().name(),
-                                    in.lock_granted().token(), in.lock_granted().fence(),
-                                    in.lock_granted().seat()};
+      event.body =
+          LockGrantedEvent{in.lock_granted().acquire(),
+                           in.lock_granted().name(),
+                           in.lock_granted().token(),
+                           in.lock_granted().fence(),
+                           in.lock_granted().seat(),
+                           {in.lock_granted().fences().begin(), in.lock_granted().fences().end()}};
       return event;
     case v1::SessionEvent::kLockLost:
       event.body =

@@ -96,7 +96,7 @@ void Locks::Run(Session& session, Sequence sequence, const Observe& observe, Rep
     RetireIfIdle(*lock);
     return;
   }
-  Wait* wait = NewWait(*lock, session, sequence);
+  Wait* wait = NewWait(*lock, session, sequence, core_->Raise());
   wait->observes = true;
   wait->after = after;
   Link(wait);

@@ -20,7 +20,7 @@ absl::Status CheckLimits(const Limits& limits) {
         limits.waits_per_session_max, limits.locks_per_session_max, limits.window,
         limits.name_bytes_max, limits.cleanup_per_entry, limits.elections_max,
         limits.observers_per_name_max, limits.changes_kept, limits.keys_max, limits.key_bytes_max,
-        limits.response_bytes_max, limits.permits_max}) {
+        limits.response_bytes_max, limits.permits_max, limits.locks_at_once_max}) {
     if (limit == 0) return bad("a limit is zero");
   }
   return absl::OkStatus();
@@ -47,6 +47,7 @@ void AddLimits(const Limits& limits, StateHash& hash) {
   hash.Add(limits.response_bytes_max);
   hash.AddSigned(limits.retention_max_ns);
   hash.Add(limits.permits_max);
+  hash.Add(limits.locks_at_once_max);
 }
 
 void WriteLimits(const Limits& in, v1::Limits* out) {
@@ -70,6 +71,7 @@ void WriteLimits(const Limits& in, v1::Limits* out) {
   out->set_response_bytes_max(in.response_bytes_max);
   out->set_retention_max_ns(in.retention_max_ns);
   out->set_permits_max(in.permits_max);
+  out->set_locks_at_once_max(in.locks_at_once_max);
 }
 
 Limits ReadLimits(const v1::Limits& in) {
@@ -94,6 +96,7 @@ Limits ReadLimits(const v1::Limits& in) {
   if (in.has_response_bytes_max()) out.response_bytes_max = in.response_bytes_max();
   if (in.has_retention_max_ns()) out.retention_max_ns = in.retention_max_ns();
   if (in.has_permits_max()) out.permits_max = in.permits_max();
+  if (in.has_locks_at_once_max()) out.locks_at_once_max = in.locks_at_once_max();
   return out;
 }
 

@@ -35,6 +35,7 @@ LockDescription Locks::Describe(const Lock& lock) const {
   description.shares = lock.shares->holders.size();
   description.permits = lock.shares->taken;
   description.total = lock.shares->total;
+  if (lock.holder != nullptr && !lock.holder->dead) description.holds = 1 + lock.shares->more_holds;
   return description;
 }
 

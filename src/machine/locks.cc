@@ -11,7 +11,10 @@ Locks::~Locks() {
     if (lock->shares != nullptr) {
       for (const auto& [token, share] : lock->shares->holders) delete share;
     }
-    for (Wait* wait = lock->queue.first; wait != nullptr;) delete std::exchange(wait, wait->next);
+    for (Wait* wait = lock->queue.first; wait != nullptr;) {
+      LeaveSet(wait);
+      delete std::exchange(wait, wait->next);
+    }
     if (lock->journal == nullptr) continue;
     Wait* wait = lock->journal->observers.first;
     while (wait != nullptr) delete std::exchange(wait, wait->next);
@@ -40,6 +43,14 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
   if (lock != nullptr && acquire != nullptr && !CheckFits(session, *lock, *acquire, reply)) {
     return RetireIfIdle(*lock);
   }
+  if (lock != nullptr && acquire != nullptr && acquire->reentrant &&
+      Holds(session, *lock, *acquire)) {
+    core_->Touch(*lock);
+    core_->Raise();
+    core_->hash.Add(++lock->shares->more_holds);
+    reply.result = LockGranted{lock->token, 0, 0, 1 + lock->shares->more_holds};
+    return;
+  }
 
   const std::int64_t held_back_ns = HeldBackNs(lock);
   const bool free =
@@ -57,14 +68,14 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
   if (free && held_back_ns == 0) {
     if (lock == nullptr) lock = Create(place, request.kind, request.name);
     if (mode != LockMode::kExclusive) {
-      Wait* share = NewWait(*lock, session, sequence);
+      Wait* share = NewWait(*lock, session, sequence, core_->Raise());
       Fill(*share, request);
-      TakeShare(share);
+      TakeShare(share, core_->Raise());
       reply.result = GrantOf(*lock, *share);
       return;
     }
     session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
-    Grant(*lock, session, sequence, request.value);
+    Grant(*lock, session, sequence, request.value, core_->Raise());
     if (acquire != nullptr && (acquire->delay_ns > 0 || !acquire->owner.empty())) {
       SharesOf(*lock).delay_ns = acquire->delay_ns;
       SharesOf(*lock).owner = acquire->owner;
@@ -107,27 +118,23 @@ void Locks::Fill(Wait& wait, const Request& request) {
 }
 
 void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {
-  const auto it = session.claims.find(cancel.acquire);
-  if (it == session.claims.end()) {
+  const auto it = session.claims.lower_bound(cancel.acquire);
+  if (it == session.claims.end() || it->first.sequence != cancel.acquire) {
     reply.result = WaitCancelled{};
     return;
   }
   Lock& lock = *it->second.lock;
-  if (it->second.wait != nullptr && it->second.wait->token != 0) {
-    reply.result = GrantOf(lock, *it->second.wait);
-    return;
-  }
-  if (it->second.wait == nullptr) {  // the grant came first
+  if (it->second.wait == nullptr || it->second.wait->token != 0) {  // the grant came first
     if (const OperationRecord* operation = OperationOf(lock)) {
       reply.result = AttemptStarted{lock.token, operation->point, operation->attempts};
     } else {
-      reply.result = LockGranted{lock.token};
+      reply.result = GrantOf(session, cancel.acquire);
     }
     return;
   }
   core_->Raise();
-  EndWait(it->second.wait);
-  RetireIfIdle(lock);
+  std::uint64_t steps = kStepsPerCommand;
+  EndWhole(it->second.wait, steps);
   reply.result = WaitCancelled{};
 }
 
@@ -142,6 +149,12 @@ void Locks::GiveBack(Session& session, const Key& key, Revision token, Reply& re
   // The token names the grant: a repeat cannot end a later one (PITFALLS L10, E2).
   if (lock != nullptr && lock->holder == &session && lock->token == token) {
     core_->Raise();
+    if (lock->shares != nullptr && lock->shares->more_holds > 0) {
+      core_->Touch(*lock);
+      core_->hash.Add(lock->shares->more_holds);
+      reply.result = LockReleased{lock->shares->more_holds--};
+      return;
+    }
     Vacate(*lock, ChangeKind::kReleased);
   } else if (Wait* share = lock == nullptr ? nullptr : FindShare(*lock, session, token)) {
     core_->Raise();
@@ -259,12 +272,14 @@ Lock* Locks::Create(Table::iterator hint, ObjectKind kind, absl::string_view nam
   return locks_.insert(hint, std::move(lock))->get();
 }
 
-void Locks::Grant(Lock& lock, Session& session, Sequence acquire, const std::string& value) {
+void Locks::Grant(Lock& lock, Session& session, ClaimKey acquire, const std::string& value,
+                  Revision token) {
   core_->Touch(lock);
   Use(lock);
   lock.holder = &session;
-  lock.token = core_->Raise();
-  lock.acquire = acquire;
+  lock.token = token;
+  lock.acquire = acquire.sequence;
+  lock.part = acquire.part;
   lock.granted_ns = core_->now_ns;
   lock.value = value;
   core_->hash.Add(lock.token);
@@ -280,14 +295,14 @@ void Locks::Grant(Wait* wait) {
   const std::int64_t attempt_ns = wait->attempt_ns;
   if (wait->mode != LockMode::kExclusive) {
     Unlink(wait);
-    TakeShare(wait);
+    TakeShare(wait, core_->Raise());
     const LockGranted granted = GrantOf(lock, *wait);
     sessions_->Tell(session, {session.id, wait->token,
                               LockGrantedEvent{acquire, lock.name, granted.token, granted.fence,
                                                granted.seat}});
     return;
   }
-  Grant(lock, session, acquire, wait->value);
+  Grant(lock, session, acquire, wait->value, core_->Raise());
   if (wait->delay_ns > 0 || !wait->owner.empty()) {
     SharesOf(lock).delay_ns = wait->delay_ns;
     SharesOf(lock).owner = wait->owner;
@@ -305,7 +320,7 @@ void Locks::Grant(Wait* wait) {
 }
 
 void Locks::Enqueue(Lock& lock, Session& session, Sequence sequence, const Request& request) {
-  Wait* wait = NewWait(lock, session, sequence);
+  Wait* wait = NewWait(lock, session, sequence, core_->Raise());
   wait->deadline_ns = SaturatingAdd(core_->now_ns, request.wait_ns);
   Fill(*wait, request);
   Link(wait);
@@ -313,16 +328,17 @@ void Locks::Enqueue(Lock& lock, Session& session, Sequence sequence, const Reque
   core_->hash.AddSigned(wait->deadline_ns);
 }
 
-Wait* Locks::NewWait(Lock& lock, Session& session, Sequence sequence) {
+Wait* Locks::NewWait(Lock& lock, Session& session, ClaimKey claim, Revision id) {
   Use(lock);
   Wait* wait = new Wait;
   wait->session = &session;
   wait->lock = &lock;
-  wait->acquire = sequence;
-  wait->id = core_->Raise();
+  wait->acquire = claim.sequence;
+  wait->part = claim.part;
+  wait->id = id;
   wait->queued_ns = core_->now_ns;
   wait->epoch = core_->epoch;
-  session.claims.try_emplace(session.claims.end(), sequence, Claim{&lock, wait});
+  session.claims.try_emplace(session.claims.end(), claim, Claim{&lock, wait});
   core_->hash.Add(wait->id);
   core_->hash.Add(session.id);
   core_->hash.AddBytes(lock.name);
@@ -382,7 +398,9 @@ void Locks::Unlink(Wait* wait) {
 
 void Locks::EndWait(Wait* wait) {
   core_->hash.Add(wait->id);
-  wait->session->claims.erase(wait->acquire);
+  wait->session->claims.erase({wait->acquire, wait->part});
+  core_->Touch(*wait);
+  LeaveSet(wait);
   Unlink(wait);
   delete wait;
 }
@@ -396,15 +414,31 @@ void Locks::Vacate(Lock& lock, ChangeKind why, absl::string_view by) {
     if (expired || why == ChangeKind::kBroken) StartDelay(lock, lock.shares->delay_ns);
     lock.shares->delay_ns = 0;
     lock.shares->owner.clear();
+    lock.shares->more_holds = 0;
   }
   if (lock.kind == ObjectKind::kOperation) EndAttempt(lock);
-  lock.holder->claims.erase(lock.acquire);
+  lock.holder->claims.erase({lock.acquire, lock.part});
   lock.holder = nullptr;
   lock.token = 0;
   lock.value.clear();
 }
 
 bool Locks::Settle(Lock& lock, std::uint64_t& steps) {
+  const bool through = SettleOne(lock, steps);
+  while (!unsettled_.empty()) {
+    Lock& other = *unsettled_.back();
+    unsettled_.pop_back();
+    if (steps == 0) {
+      PutOff(other);
+    } else {
+      --steps;
+      SettleOne(other, steps);
+    }
+  }
+  return through;
+}
+
+bool Locks::SettleOne(Lock& lock, std::uint64_t& steps) {
   const OperationRecord* operation = OperationOf(lock);
   const bool overdue = operation != nullptr && operation->overdue;
   if (lock.holder != nullptr) {
@@ -425,13 +459,24 @@ bool Locks::Settle(Lock& lock, std::uint64_t& steps) {
     if (lock.holder != nullptr && overdue) Vacate(lock, ChangeKind::kLost);
     if (!Free(lock, first->mode, first->permits)) return true;
     const bool alone = first->mode == LockMode::kExclusive;
-    Grant(first);
+    if (first->set == nullptr) {
+      Grant(first);
+    } else if (!GrantIfReady(first)) {
+      return true;
+    }
     if (alone) return true;
     // Others may come in with it.
     if (steps == 0) return lock.queue.first == nullptr || PutOff(lock);
     --steps;
   }
   return true;
+}
+
+void Locks::SettleAfterLeaving(Lock& lock, std::uint64_t& steps) {
+  // An exclusive holder lets nobody in, whoever leaves; what is pending has its turn to come.
+  if (lock.holder == nullptr && lock.queue.first != nullptr && lock.pending == 0) {
+    Settle(lock, steps);
+  }
 }
 
 bool Locks::PutOff(Lock& lock) {
@@ -508,13 +553,12 @@ void Locks::EndDueWait(Wait* wait) {
   const Sequence acquire = wait->acquire;
   core_->Touch(*wait);
   wait->deadline_ns = kWaitForever;  // its timer is out already
-  EndWait(wait);
   if (!session.dead) {
     sessions_->Tell(session,
                     {session.id, core_->Raise(),
                      WaitEndedEvent{acquire, std::string(ShownName(lock)), WaitEnd::kDeadline}});
   }
-  RetireIfIdle(lock);
+  EndWhole(wait, core_->budget);
 }
 
 void Locks::HandOverPending() {
@@ -539,6 +583,7 @@ bool Locks::CleanUp(Session& dead) {
       Settle(*claim.lock, core_->budget);
     } else if (claim.wait != nullptr) {
       EndWait(claim.wait);
+      SettleAfterLeaving(*claim.lock, core_->budget);
     } else {
       Settle(*claim.lock, core_->budget);
     }

@@ -22,6 +22,15 @@
 
 namespace tenure::machine {
 
+struct Wait;
+
+// The waits of an AcquireAll, one in the queue of each of its locks, from its command to its grant
+// or its end.
+struct WaitSet {
+  std::vector<Wait*> parts;  // in its order; null: it has left, and so will the others
+  std::uint32_t left = 0;    // how many are not null
+};
+
 // One queued AcquireLock, Campaign or Begin, or one Observe or AwaitOperation: linked into its
 // lock's queue, so that leaving it costs O(1). Or an AcquireLock that holds a share of its lock.
 struct Wait {
@@ -44,6 +53,8 @@ struct Wait {
   Revision token = 0;           // of one that holds; 0: it waits
   std::int64_t granted_ns = 0;  // likewise
   std::uint64_t seat = 0;       // likewise, of a semaphore
+  std::uint32_t part = 0;       // of an AcquireAll: which of its names
+  WaitSet* set = nullptr;       // likewise, while it waits
   Wait* previous = nullptr;
   Wait* next = nullptr;
 };
@@ -83,6 +94,7 @@ struct Shares {
   std::uint64_t seats = 0;
   std::int64_t delay_ns = 0;          // the exclusive holder's
   std::string owner;                  // likewise
+  std::uint64_t more_holds = 0;       // likewise: after its first
   std::int64_t delayed_until_ns = 0;  // nobody gets it before; 0: no delay
   Revision delay = 0;                 // the id of that timer
 };
@@ -121,6 +133,7 @@ struct Lock {
   std::unique_ptr<Journal> journal;
   std::unique_ptr<Shares> shares;
   std::uint32_t epoch = 0;
+  std::uint32_t part = 0;     // of the holder's AcquireAll
   std::uint64_t pending = 0;  // its place among the hand-overs to come; 0: it is not among them
 };
 
@@ -135,6 +148,7 @@ class Locks {
   Locks& operator=(const Locks&) = delete;
 
   void Acquire(Session& session, Sequence sequence, const AcquireLock& acquire, Reply& reply);
+  void Run(Session& session, Sequence sequence, const AcquireAll& all, Reply& reply);
   void Run(Session& session, const Downgrade& downgrade, Reply& reply);
   void Run(const Session& session, const BreakLock& broken, Reply& reply);
   void Run(Session& session, Sequence sequence, const Campaign& campaign, Reply& reply);
@@ -172,7 +186,8 @@ class Locks {
   // last: FinishRestore().
   Lock* Restore(std::unique_ptr<Lock> lock);
   bool RestoreHolder(Lock& lock, Session& session);
-  bool RestoreWait(std::unique_ptr<Wait> wait);
+  // `parts`: of an AcquireAll that waits, how many it has; 0 of anything else.
+  bool RestoreWait(std::unique_ptr<Wait> wait, std::uint32_t parts);
   bool FinishRestore();
   // Counters that a snapshot has too.
   struct Counters {
@@ -248,12 +263,14 @@ class Locks {
   Table::iterator FindHeld(const Session& session, const Key& key, Revision token, Reply& reply);
   static void RefuseNotHeld(const Key& key, Revision token, Reply& reply);
   Lock* Create(Table::iterator hint, ObjectKind kind, absl::string_view name);
-  void Grant(Lock& lock, Session& session, Sequence acquire, const std::string& value);
+  // Makes the session the holder; its claim is there.
+  void Grant(Lock& lock, Session& session, ClaimKey acquire, const std::string& value,
+             Revision token);
   void Grant(Wait* wait);
   void Enqueue(Lock& lock, Session& session, Sequence sequence, const Request& request);
   void Fill(Wait& wait, const Request& request);
   // A wait that is in no queue yet, with its claim.
-  Wait* NewWait(Lock& lock, Session& session, Sequence sequence);
+  Wait* NewWait(Lock& lock, Session& session, ClaimKey claim, Revision id);
   std::uint64_t CountAhead(const Lock& lock, std::uint32_t priority) const;
   static Queue& QueueOf(const Wait& wait) {
     return wait.observes ? wait.lock->journal->observers : wait.lock->queue;
@@ -269,6 +286,8 @@ class Locks {
   // Passing a dead waiter takes one step of `steps`; when none is left, the lock is put off.
   // False if it was put off.
   bool Settle(Lock& lock, std::uint64_t& steps);
+  // The same for one lock alone: a grant of several leaves the others in `unsettled_`.
+  bool SettleOne(Lock& lock, std::uint64_t& steps);
   // Leaves the rest to clean-up. False, for the caller to return.
   bool PutOff(Lock& lock);
 
@@ -293,11 +312,34 @@ class Locks {
   bool CheckFits(const Session& session, const Lock& lock, const AcquireLock& acquire,
                  Reply& reply) const;
   static bool Free(const Lock& lock, LockMode mode, std::uint64_t permits);
+  // True if the request's session and owner hold the lock exclusively.
+  static bool Holds(const Session& session, const Lock& lock, const AcquireLock& acquire);
+  // Somebody has left the queue, perhaps from its head: those behind may come in.
+  void SettleAfterLeaving(Lock& lock, std::uint64_t& steps);
   // Until then nobody gets it, as a time from now.
   std::int64_t HeldBackNs(const Lock* lock) const;
   static Shares& SharesOf(Lock& lock);
   // Gives the wait, which is in no queue, its share.
-  void TakeShare(Wait* wait);
+  void TakeShare(Wait* wait, Revision token);
+  // False, with the refusal in `reply`, if it is malformed.
+  bool CheckAll(const Session& session, const AcquireAll& all, Reply& reply) const;
+  // False, with the refusal in `reply`, if one of `locks`, which are null where there is none, does
+  // not fit, or a table is full.
+  bool CheckFitAll(const Session& session, const AcquireAll& all, const std::vector<Lock*>& locks,
+                   Reply& reply) const;
+  bool HasRoomForAll(const Session& session, const std::vector<Lock*>& locks, bool to_wait,
+                     Reply& reply) const;
+  // True if each is at the head of its queue, and none is kept out.
+  bool Ready(const WaitSet& set) const;
+  // Grants all of `parts`, which are in no queue, as one.
+  LockGranted GrantAll(const std::vector<Wait*>& parts);
+  // The same, of one that waits, if it is ready. False if it is not.
+  bool GrantIfReady(Wait* wait);
+  // Ends the wait, and with it its whole set.
+  void EndWhole(Wait* wait, std::uint64_t& steps);
+  static void LeaveSet(Wait* wait);
+  // The grant of all that is left of what the session has by that sequence.
+  static LockGranted GrantOf(const Session& session, Sequence sequence);
   // The share that `session` holds with `token`. Null if there is none.
   static Wait* FindShare(const Lock& lock, const Session& session, Revision token);
   static LockGranted GrantOf(const Lock& lock, const Wait& share);
@@ -374,6 +416,7 @@ class Locks {
   Timers<Lock> delays_;
   std::uint64_t operation_bytes_ = 0;  // of points and responses
   std::deque<Lock*> pending_;
+  std::vector<Lock*> unsettled_;  // empty between calls of Settle()
   std::deque<Lock*> untold_;
   absl::btree_map<std::uint64_t, Lock*> idle_;
   std::uint64_t counts_[3] = {0, 0, 0};       // by kind: used ones

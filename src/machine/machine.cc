@@ -122,6 +122,8 @@ void Machine::Impl::Execute(Session& session, const Command& command, Reply& rep
     locks.Acquire(session, command.sequence, *acquire, reply);
   } else if (const auto* release = std::get_if<ReleaseLock>(&command.operation)) {
     locks.Release(session, *release, reply);
+  } else if (const auto* all = std::get_if<AcquireAll>(&command.operation)) {
+    locks.Run(session, command.sequence, *all, reply);
   } else if (const auto* downgrade = std::get_if<Downgrade>(&command.operation)) {
     locks.Run(session, *downgrade, reply);
   } else if (const auto* broken = std::get_if<BreakLock>(&command.operation)) {

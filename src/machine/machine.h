@@ -43,6 +43,7 @@ struct Limits {
   std::uint64_t response_bytes_max = 64 << 10;
   std::int64_t retention_max_ns = 30 * std::int64_t{86'400'000'000'000};
   std::uint64_t permits_max = 1'000'000;  // of one semaphore
+  std::uint64_t locks_at_once_max = 64;   // names of one AcquireAll
 
   friend bool operator==(const Limits&, const Limits&) = default;
 };

@@ -77,7 +77,7 @@ void Locks::Run(Session& session, Sequence sequence, const Begin& begin, Reply& 
   if (claimable) {
     if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kLost);
     session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
-    Grant(*lock, session, sequence, "");
+    Grant(*lock, session, sequence, "", core_->Raise());
     StartAttempt(*lock, begin.deadline_ns);
     const OperationRecord& record = *OperationOf(*lock);
     reply.result = AttemptStarted{lock->token, record.point, record.attempts};
@@ -167,7 +167,7 @@ void Locks::Run(Session& session, Sequence sequence, const AwaitOperation& await
                        reply)) {
       return;
     }
-    Wait* wait = NewWait(*lock, session, sequence);
+    Wait* wait = NewWait(*lock, session, sequence, core_->Raise());
     wait->observes = true;
     wait->deadline_ns = SaturatingAdd(core_->now_ns, await.wait_ns);
     core_->hash.AddSigned(wait->deadline_ns);

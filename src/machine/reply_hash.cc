@@ -31,16 +31,23 @@ struct ResultHasher {
       hash.Add(granted.fence);
       hash.Add(granted.seat);
     }
+    if (granted.holds != 1) hash.Add(granted.holds);
+    for (const Revision fence : granted.fences) hash.Add(fence);
+  }
+  void operator()(const LockReleased& released) const {
+    if (released.holds != 0) hash.Add(released.holds);
   }
   void operator()(const LockQueued& queued) const {
     hash.Add(queued.ahead);
     hash.Add(queued.holder.token);
     hash.AddSigned(queued.held_back_ns);
+    if (!queued.name.empty()) hash.AddBytes(queued.name);
   }
   void operator()(const LockHeld& held) const {
     hash.Add(held.waiting);
     hash.Add(held.holder.token);
     hash.AddSigned(held.held_back_ns);
+    if (!held.name.empty()) hash.AddBytes(held.name);
   }
   void operator()(const AttemptStarted& started) const {
     hash.Add(started.token);
@@ -75,6 +82,7 @@ struct BodyHasher {
     hash.Add(granted.acquire);
     hash.Add(granted.token);
     hash.AddBytes(granted.name);
+    for (const Revision fence : granted.fences) hash.Add(fence);
   }
   void operator()(const WaitEndedEvent& ended) const {
     hash.Add(ended.acquire);

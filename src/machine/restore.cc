@@ -88,12 +88,30 @@ Lock* Locks::Restore(std::unique_ptr<Lock> lock) {
 
 bool Locks::RestoreHolder(Lock& lock, Session& session) {
   lock.holder = &session;
-  return session.claims.try_emplace(lock.acquire, Claim{&lock, nullptr}).second;
+  return session.claims.try_emplace({lock.acquire, lock.part}, Claim{&lock, nullptr}).second;
 }
 
-bool Locks::RestoreWait(std::unique_ptr<Wait> wait) {
+bool Locks::RestoreWait(std::unique_ptr<Wait> wait, std::uint32_t parts) {
   const Claim claim{wait->lock, wait.get()};
-  if (!wait->session->claims.try_emplace(wait->acquire, claim).second) return false;
+  auto& claims = wait->session->claims;
+  if (!claims.try_emplace({wait->acquire, wait->part}, claim).second) return false;
+  if (parts != 0 && wait->token == 0) {
+    for (auto it = claims.lower_bound(wait->acquire);
+         it != claims.end() && it->first.sequence == wait->acquire && wait->set == nullptr; ++it) {
+      if (it->second.wait != nullptr) wait->set = it->second.wait->set;
+    }
+    if (wait->set == nullptr) {
+      wait->set = new WaitSet;
+      wait->set->parts.resize(parts);
+    }
+    if (wait->part >= wait->set->parts.size() || wait->set->parts[wait->part] != nullptr) {
+      if (wait->set->left == 0) delete wait->set;
+      claims.erase({wait->acquire, wait->part});
+      return false;
+    }
+    wait->set->parts[wait->part] = wait.get();
+    ++wait->set->left;
+  }
   if (wait->token == 0) {
     Link(wait.release());
     return true;

@@ -21,6 +21,18 @@ namespace tenure::machine {
 struct Lock;
 struct Wait;
 
+// What one command has of one lock: an AcquireAll has several, numbered in its order.
+struct ClaimKey {
+  ClaimKey(Sequence of, std::uint32_t which = 0)
+      : sequence(of), part(which) {}  // NOLINT: as itself
+  Sequence sequence;
+  std::uint32_t part;
+
+  friend bool operator<(const ClaimKey& a, const ClaimKey& b) {
+    return a.sequence != b.sequence ? a.sequence < b.sequence : a.part < b.part;
+  }
+};
+
 // What one AcquireLock made: a wait, or, once it is granted, a hold.
 struct Claim {
   Lock* lock = nullptr;
@@ -55,7 +67,7 @@ struct KeptEvent {
 struct Session : SessionState {
   absl::btree_map<Revision, KeptEvent> events;
   // What hangs on the session, one member for each table.
-  absl::btree_map<Sequence, Claim> claims;
+  absl::btree_map<ClaimKey, Claim> claims;
   std::uint64_t waits = 0;  // claims that are waits
 };
 

@@ -34,6 +34,9 @@ bool Locks::CheckMode(const AcquireLock& acquire, Reply& reply) const {
   if (acquire.delay_ns < 0 || (acquire.delay_ns > 0 && acquire.mode != LockMode::kExclusive)) {
     return invalid("a delay must not be negative, and is for exclusive locks");
   }
+  if (acquire.reentrant && (semaphore || acquire.owner.empty())) {
+    return invalid(semaphore ? "permits are not reentrant" : "re-entrancy needs an owner");
+  }
   return true;
 }
 
@@ -49,14 +52,28 @@ bool Locks::CheckFits(const Session& session, const Lock& lock, const AcquireLoc
     if (total == 0) return conflict(absl::StrCat("'", lock.name, "' is a lock, no semaphore"));
     return conflict(absl::StrCat("'", lock.name, "' is a semaphore of ", total, " permits"));
   }
+  if (acquire.reentrant && acquire.mode == LockMode::kShared && Holds(session, lock, acquire)) {
+    return conflict(absl::StrCat("this owner holds the lock '", lock.name,
+                                 "' exclusively and cannot share it too: downgrade it"));
+  }
+  const bool shares =
+      lock.shares != nullptr && lock.shares->owners.count({session.id, acquire.owner}) != 0;
+  if (acquire.reentrant && shares && acquire.mode == LockMode::kShared &&
+      lock.queue.first != nullptr) {
+    return conflict(absl::StrCat("this owner shares the lock '", lock.name,
+                                 "', and somebody waits for that to end: release it first"));
+  }
   // It would wait for itself, for ever (PITFALLS L19).
-  if (acquire.mode == LockMode::kExclusive && lock.shares != nullptr &&
-      lock.shares->owners.count({session.id, acquire.owner}) != 0) {
+  if (acquire.mode == LockMode::kExclusive && shares) {
     return conflict(
         absl::StrCat("this session shares the lock '", lock.name,
                      "' and cannot wait for it to be free of itself: release it first"));
   }
   return true;
+}
+
+bool Locks::Holds(const Session& session, const Lock& lock, const AcquireLock& acquire) {
+  return lock.holder == &session && lock.shares != nullptr && lock.shares->owner == acquire.owner;
 }
 
 bool Locks::Free(const Lock& lock, LockMode mode, std::uint64_t permits) {
@@ -89,11 +106,11 @@ Shares& Locks::SharesOf(Lock& lock) {
   return *lock.shares;
 }
 
-void Locks::TakeShare(Wait* wait) {
+void Locks::TakeShare(Wait* wait, Revision token) {
   Lock& lock = *wait->lock;
   core_->Touch(lock);
   Shares& shares = SharesOf(lock);
-  wait->token = core_->Raise();
+  wait->token = token;
   wait->granted_ns = core_->now_ns;
   wait->deadline_ns = kWaitForever;
   if (wait->mode == LockMode::kShared) {
@@ -163,7 +180,7 @@ void Locks::DropShare(Wait* share, ChangeKind why, absl::string_view by) {
     change.value = std::string(by);
     Record(lock, std::move(change));
   }
-  share->session->claims.erase(share->acquire);
+  share->session->claims.erase({share->acquire, share->part});
   delete share;
 }
 
@@ -184,6 +201,11 @@ void Locks::Run(Session& session, const Downgrade& downgrade, Reply& reply) {
   const auto place = FindHeld(session, {ObjectKind::kLock, downgrade.name}, downgrade.token, reply);
   if (place == locks_.end()) return;
   Lock& lock = **place;
+  if (lock.shares != nullptr && lock.shares->more_holds > 0) {
+    return Refuse(reply, ReplyCode::kConflict,
+                  absl::StrCat("'", lock.name, "' is held ", 1 + lock.shares->more_holds,
+                               " times: release all but one first"));
+  }
   core_->Touch(lock);
   core_->Raise();
   Shares& shares = SharesOf(lock);
@@ -191,6 +213,7 @@ void Locks::Run(Session& session, const Downgrade& downgrade, Reply& reply) {
   share->session = &session;
   share->lock = &lock;
   share->acquire = lock.acquire;
+  share->part = lock.part;
   share->id = core_->Raise();
   share->epoch = core_->epoch;
   share->value = std::move(lock.value);
@@ -198,7 +221,7 @@ void Locks::Run(Session& session, const Downgrade& downgrade, Reply& reply) {
   share->owner = std::move(shares.owner);
   share->token = lock.token;
   share->granted_ns = lock.granted_ns;
-  session.claims.find(lock.acquire)->second.wait = share;
+  session.claims.find({lock.acquire, lock.part})->second.wait = share;
   ++shares.owners[{session.id, share->owner}];
   shares.holders.emplace(share->token, share);
   shares.first = share->token;

@@ -53,6 +53,7 @@ void Write(const Lock& in, v1::SnapshotLock* out) {
     out->set_holder(in.holder->id);
     out->set_token(in.token);
     out->set_acquire(in.acquire);
+    out->set_part(in.part);
     out->set_granted_ns(in.granted_ns);
   }
   out->set_pending(in.pending);
@@ -65,6 +66,7 @@ void Write(const Lock& in, v1::SnapshotLock* out) {
     shares->set_delayed_until_ns(in.shares->delayed_until_ns);
     shares->set_delay(in.shares->delay);
     shares->set_owner(in.shares->owner);
+    shares->set_more_holds(in.shares->more_holds);
   }
   if (in.journal == nullptr) return;
   v1::SnapshotJournal* journal = out->mutable_journal();
@@ -95,6 +97,8 @@ void Write(const Wait& in, v1::SnapshotWait* out) {
   out->set_token(in.token);
   out->set_granted_ns(in.granted_ns);
   out->set_seat(in.seat);
+  out->set_part(in.part);
+  if (in.set != nullptr) out->set_parts(static_cast<std::uint32_t>(in.set->parts.size()));
 }
 
 }  // namespace

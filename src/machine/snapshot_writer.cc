@@ -54,6 +54,7 @@ class SnapshotWriter::Impl {
     SessionId session;
     ObjectKind kind;
     std::string lock;
+    std::uint32_t parts;
   };
 
   Machine::Impl& machine() { return *machine_.impl_; }
@@ -247,6 +248,7 @@ absl::Status SnapshotWriter::Impl::TakeLock(v1::SnapshotLock* in) {
   lock->value = std::move(*in->mutable_value());
   lock->token = in->token();
   lock->acquire = in->acquire();
+  lock->part = in->part();
   lock->granted_ns = in->granted_ns();
   lock->pending = in->pending();
   if (in->kind() > kKindMax) return Damaged("something is of no kind that can be held");
@@ -260,6 +262,7 @@ absl::Status SnapshotWriter::Impl::TakeLock(v1::SnapshotLock* in) {
     lock->shares->delayed_until_ns = in->shares().delayed_until_ns();
     lock->shares->delay = in->shares().delay();
     lock->shares->owner = in->shares().owner();
+    lock->shares->more_holds = in->shares().more_holds();
   }
   if (absl::Status status = TakeJournal(*in, *lock); !status.ok()) return status;
   Lock* const added = machine().locks.Restore(std::move(lock));
@@ -324,13 +327,18 @@ absl::Status SnapshotWriter::Impl::TakeWait(v1::SnapshotWait* in) {
   wait->token = in->token();
   wait->granted_ns = in->granted_ns();
   wait->seat = in->seat();
+  wait->part = in->part();
+  if (in->parts() > machine().core.limits.locks_at_once_max ||
+      (in->parts() != 0 && (in->part() >= in->parts() || in->observes()))) {
+    return Damaged("a wait for several locks is out of range");
+  }
   if (in->priority() > kPriorityMax || in->kind() > kKindMax)
     return Damaged("a wait is out of range");
   wait->priority = static_cast<std::uint8_t>(in->priority());
   wait->observes = in->observes();
   wait->after = in->after();
   waits_.push_back({std::move(wait), in->session(), static_cast<ObjectKind>(in->kind()),
-                    std::move(*in->mutable_lock())});
+                    std::move(*in->mutable_lock()), in->parts()});
   return absl::OkStatus();
 }
 
@@ -370,7 +378,7 @@ absl::Status SnapshotWriter::Impl::LinkLocks() {
     if (waiting.wait->session == nullptr || waiting.wait->lock == nullptr ||
         (waiting.wait->observes && waiting.wait->lock->journal == nullptr) ||
         (waiting.wait->token != 0 && waiting.wait->lock->shares == nullptr) ||
-        !machine().locks.RestoreWait(std::move(waiting.wait))) {
+        !machine().locks.RestoreWait(std::move(waiting.wait), waiting.parts)) {
       return Damaged("a wait is nobody's, or is in it twice");
     }
   }

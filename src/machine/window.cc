@@ -71,10 +71,12 @@ void SequenceWindow::Keep(Sequence sequence, const Reply& reply) {
   slot.revision = reply.revision;
   slot.whole.reset();
   const auto* granted = std::get_if<LockGranted>(&reply.result);
-  if (granted != nullptr && granted->fence == 0 && granted->seat == 0) {
+  const auto* released = std::get_if<LockReleased>(&reply.result);
+  if (granted != nullptr && granted->fence == 0 && granted->seat == 0 && granted->holds == 1 &&
+      granted->fences.empty()) {
     slot.kind = Kind::kGranted;
     slot.token = granted->token;
-  } else if (std::holds_alternative<LockReleased>(reply.result)) {
+  } else if (released != nullptr && released->holds == 0) {
     slot.kind = Kind::kReleased;
   } else if (std::holds_alternative<WaitCancelled>(reply.result)) {
     slot.kind = Kind::kCancelled;

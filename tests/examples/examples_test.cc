@@ -72,15 +72,21 @@ class ExamplesTest : public ProcessTest {
   static std::string Program(const std::string& name) { return TENURE_BIN_DIR "/" + name; }
 };
 
-TEST_F(ExamplesTest, PrintUnderLockPrintsAllPages) {
-  const std::string pages = "page 1 of 3\npage 2 of 3\npage 3 of 3\n";
-  EXPECT_EQ(Process({Program("print_under_lock"), "memory:"}).Wait().out, pages);
+TEST_F(ExamplesTest, TheTwentyLinesDoWhatTheySay) {
+  const std::string rounds =
+      "scheduled round 1 of 3\nscheduled round 2 of 3\nscheduled round 3 of 3\n";
+  const std::string all =
+      "printed a page\n" + rounds + "charged order 4711\nreceipt for order 4711\n";
+  EXPECT_EQ(Process({Program("twenty_lines"), "memory:"}).Wait().out, all);
   Cluster cluster;
-  const Result printed =
-      Process({Program("print_under_lock"), "tenure://" + cluster.endpoints()}).Wait();
-  EXPECT_EQ(printed.status, 0) << printed.err;
-  EXPECT_EQ(printed.out, pages);
-  const Result malformed = Process({Program("print_under_lock"), "printer:"}).Wait();
+  const std::string where = "tenure://" + cluster.endpoints();
+  const Result first = Process({Program("twenty_lines"), where}).Wait();
+  EXPECT_EQ(first.status, 0) << first.err;
+  EXPECT_EQ(first.out, all);
+  const Result again = Process({Program("twenty_lines"), where}).Wait();
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(again.out, "printed a page\n" + rounds + "receipt for order 4711\n");
+  const Result malformed = Process({Program("twenty_lines"), "printer:"}).Wait();
   EXPECT_EQ(malformed.status, 1);
   EXPECT_THAT(malformed.err, HasSubstr("tenure://host:port"));
 }

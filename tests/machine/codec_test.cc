@@ -29,7 +29,8 @@ std::vector<Command> AllCommands() {
       AcquireLock{"b", -1, ""},
       CancelWait{7},
       ReleaseLock{"a", 1ull << 52},
-      AcquireLock{"s", 1, "v", LockMode::kPermits, 2, 3, 4, "owner"},
+      AcquireLock{"s", 1, "v", LockMode::kPermits, 2, 3, 4, "owner", true},
+      AcquireAll{{{"a", LockMode::kShared}, {"b"}}, 5, "v", "owner"},
       Downgrade{"d", 5},
       BreakLock{ObjectKind::kOperation, "s", "k", 6, "stuck"},
       Campaign{"e", kWaitForever, "address", 7},
@@ -98,10 +99,13 @@ std::vector<Reply> AllReplies() {
   add(SessionClosed{});
   add(LockGranted{5});
   add(LockGranted{5, 4, 3});
+  add(LockGranted{5, 0, 0, 2});
+  add(LockGranted{5, 4, 0, 1, {4, 0}});
   add(LockBroken{});
   add(LockQueued{6, holder, 7});
   add(LockHeld{holder, 8, 9});
   add(LockReleased{});
+  add(LockReleased{2});
   add(WaitCancelled{});
   const Change change{1, ChangeKind::kLost, 2, 3, "label", "value", 4};
   add(Proclaimed{});
@@ -129,7 +133,7 @@ std::vector<Reply> AllReplies() {
 }
 
 std::vector<SessionEvent> AllEvents() {
-  return {{1, 2, LockGrantedEvent{3, "a", 4, 5, 6}},
+  return {{1, 2, LockGrantedEvent{3, "a", 4, 5, 6, {5, 0}}},
           {1, 2, LockLostEvent{3, "a", 4}},
           {5, 6, WaitEndedEvent{7, "b", WaitEnd::kDeadline}},
           {1, 2, ChangedEvent{3, "e", true, {4, ChangeKind::kValue, 5, 6, "l", "v"}}},
@@ -214,7 +218,7 @@ TEST(CodecTest, GenesisComesBack) {
   Genesis genesis;
   genesis.first_revision = 1ull << 50;
   genesis.grants_from_ns = 61;
-  genesis.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+  genesis.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21};
   const absl::StatusOr<Genesis> back = DecodeGenesis(EncodeGenesis(genesis));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->limits, genesis.limits);

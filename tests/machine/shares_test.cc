@@ -169,6 +169,119 @@ TEST_F(SharesTest, T15_TheDeadShareNothingAlsoBeforeTheyAreClearedAway) {
   EXPECT_TRUE(Is<LockGranted>(Lock(next, 0)));
 }
 
+TEST_F(SharesTest, WhoLeavesTheHeadOfTheQueueLetsInThoseBehind) {
+  Client a = Open(60), writer = Open(60), hasty = Open(60), dying = Open(5), reader = Open(60);
+  Got(Share(a));
+  Lock(writer);
+  const Sequence wait = writer.last;
+  Share(reader);
+  EXPECT_EQ(Granted(reader), 0u);
+  Cancel(writer, wait);
+  const Revision again = Granted(reader);
+  EXPECT_NE(again, 0u) << "nobody waits before it any more";
+  Release(reader, "x", again);
+  Lock(hasty, 2 * kSecond);
+  Share(reader);
+  Pass(2);
+  const Revision third = Granted(reader);
+  EXPECT_NE(third, 0u);
+  Release(reader, "x", third);
+  Lock(dying);
+  Share(reader);
+  Pass(5);
+  EXPECT_NE(Granted(reader), 0u);
+}
+
+// ---- Re-entrancy
+
+class ReentrancyTest : public SharesTest {
+ protected:
+  Reply Enter(Client& client, const std::string& owner = "o", std::int64_t wait_ns = 0,
+              LockMode mode = LockMode::kExclusive) {
+    AcquireLock acquire = Make(mode, wait_ns);
+    acquire.owner = owner;
+    acquire.reentrant = true;
+    return Do(client.Next(acquire));
+  }
+};
+
+TEST_F(ReentrancyTest, L10_OnlyTheLastReleaseFreesAndARetryTakesNoSecondHold) {
+  Client a = Open(60), b = Open(60);
+  const LockGranted first = Got(Enter(a));
+  EXPECT_EQ(first.holds, 1u);
+  const LockGranted second = Got(Enter(a));
+  EXPECT_EQ(second.token, first.token);
+  EXPECT_EQ(second.holds, 2u);
+  AcquireLock same = Make(LockMode::kExclusive, 0);
+  same.owner = "o";
+  same.reentrant = true;
+  EXPECT_EQ(Got(Do(a.Make(same, a.last))).holds, 2u) << "a retry, not a third hold";
+  EXPECT_EQ(Look("x").holds, 2u);
+  Lock(b);
+  const Reply once = Release(a, "x", first.token);
+  ASSERT_TRUE(Is<LockReleased>(once));
+  EXPECT_EQ(std::get<LockReleased>(once.result).holds, 1u);
+  const Reply retried = Do(a.Make(ReleaseLock{"x", first.token}, a.last));
+  EXPECT_EQ(std::get<LockReleased>(retried.result).holds, 1u);
+  EXPECT_EQ(Granted(b), 0u);
+  const Reply last = Release(a, "x", first.token);
+  EXPECT_EQ(std::get<LockReleased>(last.result).holds, 0u);
+  EXPECT_NE(Granted(b), 0u);
+  EXPECT_EQ(Release(a, "x", first.token).code, ReplyCode::kNotHeld);
+}
+
+TEST_F(ReentrancyTest, OnlyTheSameOwnerOfTheSameSessionThatAsksForIt) {
+  Client a = Open(60), b = Open(60);
+  const Revision token = Got(Enter(a)).token;
+  EXPECT_TRUE(Is<LockHeld>(Enter(a, "p")));
+  EXPECT_TRUE(Is<LockHeld>(Enter(b)));
+  EXPECT_TRUE(Is<LockHeld>(Lock(a, 0, "o"))) << "without opting in nothing changes";
+  EXPECT_EQ(Enter(a, "").code, ReplyCode::kInvalid);
+  EXPECT_TRUE(Is<LockReleased>(Release(a, "x", token)));
+  // By an event, too, and although others wait.
+  const Revision held = Token(Lock(b));
+  Enter(a, "o", kWaitForever);
+  Lock(b, kWaitForever);
+  Release(b, "x", held);
+  const Revision granted = Granted(a);
+  ASSERT_NE(granted, 0u);
+  EXPECT_EQ(Got(Enter(a)).token, granted);
+}
+
+TEST_F(ReentrancyTest, L19_MixingWithSharesIsRefusedNotHung) {
+  Client a = Open(60), b = Open(60);
+  const Revision token = Got(Enter(a)).token;
+  EXPECT_EQ(Enter(a, "o", kWaitForever, LockMode::kShared).code, ReplyCode::kConflict);
+  Enter(a);
+  EXPECT_EQ(Do(a.Next(Downgrade{"x", token})).code, ReplyCode::kConflict);
+  Release(a, "x", token);
+  EXPECT_EQ(Got(Do(a.Next(Downgrade{"x", token}))).token, token);
+  EXPECT_EQ(Enter(a, "o", kWaitForever).code, ReplyCode::kConflict);
+  EXPECT_TRUE(Is<LockGranted>(Enter(a, "o", 0, LockMode::kShared)));
+  Lock(b);
+  EXPECT_EQ(Enter(a, "o", kWaitForever, LockMode::kShared).code, ReplyCode::kConflict);
+  AcquireLock permits = Make(LockMode::kPermits, 0, 1, 1);
+  permits.name = "y";
+  permits.owner = "o";
+  permits.reentrant = true;
+  EXPECT_EQ(Do(a.Next(permits)).code, ReplyCode::kInvalid);
+}
+
+TEST_F(ReentrancyTest, ABreakOrTheSessionsEndFreesAllHolds) {
+  Client a = Open(5), b = Open(60), admin = Open(60);
+  const Revision token = Got(Enter(a)).token;
+  Enter(a);
+  Enter(a);
+  EXPECT_TRUE(Is<LockBroken>(Break(admin, token)));
+  EXPECT_EQ(Told<LockLostEvent>(a).size(), 1u);
+  EXPECT_EQ(Release(a, "x", token).code, ReplyCode::kNotHeld);
+  EXPECT_EQ(Got(Enter(a)).holds, 1u) << "it counts anew";
+  Enter(a);
+  Lock(b);
+  Pass(5);
+  EXPECT_NE(Granted(b), 0u);
+}
+
 // ---- Semaphores
 
 TEST_F(SharesTest, PermitsAreNeverOverdrawnAndServedInOrder) {

@@ -44,6 +44,8 @@ class Workload {
     if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) return &acquire->name;
     if (const auto* campaign = std::get_if<Campaign>(&command.operation)) return &campaign->name;
     if (const auto* begin = std::get_if<Begin>(&command.operation)) return &begin->key;
+    const auto* all = std::get_if<AcquireAll>(&command.operation);
+    if (all != nullptr && !all->locks.empty()) return &all->locks[0].name;
     return nullptr;
   }
   // The token that a reply or an event gives; 0 if it gives none.
@@ -166,9 +168,18 @@ class Workload {
 
   Operation DrawShares() {
     const std::uint64_t what = Below(10);
+    if (what < 2) {
+      AcquireAll all{{}, DrawWait(), "v", Chance(50) ? "o" : ""};
+      for (std::uint64_t n = 1 + Below(3); n > 0; --n) {
+        all.locks.push_back(
+            {absl::StrCat(Chance(50) ? "sh" : "lock", Below(2)), static_cast<LockMode>(Below(2))});
+      }
+      return all;
+    }
     if (what < 6) {
       AcquireLock acquire{absl::StrCat("sh", Below(3)), DrawWait(), "v"};
       acquire.owner = Chance(50) ? "o" : "";
+      acquire.reentrant = !acquire.owner.empty() && acquire.name != "sh2" && Chance(60);
       acquire.mode = Chance(70) ? LockMode::kShared : LockMode::kExclusive;
       if (acquire.name == "sh2") acquire.mode = LockMode::kPermits;
       if (acquire.mode == LockMode::kPermits) {
