@@ -139,6 +139,15 @@ Invocation CheckOnce(OnceFlags flags, std::vector<std::string> command) {
   return flags;
 }
 
+Invocation CheckElect(ElectFlags flags, std::vector<std::string> command) {
+  if (flags.wait == absl::ZeroDuration()) {
+    return Usage("elect", "--wait: a candidate waits for its election: 30s, or inf");
+  }
+  const std::string trouble = LeaseTrouble(flags, "elect", "election's NAME", std::move(command));
+  if (!trouble.empty()) return Usage("elect", trouble);
+  return flags;
+}
+
 void AddLease(CLI::App* app, LeaseFlags* flags) {
   AddDuration(app, "--ttl", &flags->ttl,
               "The lease: how long a holder that vanished keeps others waiting; from 1s");
@@ -236,6 +245,55 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
       "found),\n64 usage, 69 no cluster answers, 73 another fingerprint, 75 not done in time, 76 "
       "lost while running.");
 
+  ElectFlags elect_flags;
+  CLI::App* elect = app.add_subcommand("elect",
+                                       "Run COMMAND while elected, for as long as it leads: tenure "
+                                       "elect NAME [flags] -- COMMAND...");
+  elect->add_option("NAME", elect_flags.name, "The election's name")->required();
+  elect
+      ->add_option("--value", elect_flags.value,
+                   "What the leader says of itself to whoever inspects or watches")
+      ->type_name("TEXT");
+  elect
+      ->add_option("--priority", elect_flags.priority,
+                   "Of the candidates the greatest is elected first, up to 255; no leader is "
+                   "deposed for a greater one")
+      ->type_name("N");
+  AddDuration(elect, "--wait", &elect_flags.wait, "How long to be a candidate; inf: for ever");
+  AddLease(elect, &elect_flags);
+  AddEndpoints(elect, &endpoints);
+  elect->footer(
+      "COMMAND finds its term, which is its fencing token, in TENURE_FENCING_TOKEN and the\n"
+      "election's name in TENURE_NAME. When it ends, the next candidate leads.\n"
+      "Exit status: COMMAND's own (128+n if signal n ended it; 126, 127 if it cannot be run or "
+      "found),\n64 usage, 69 no cluster answers, 75 not elected in time, 76 the lead was lost "
+      "while running.");
+
+  WatchFlags watch_flags;
+  CLI::App* watch =
+      app.add_subcommand("watch", "What happens to a lock or an election, one JSON object a line");
+  watch->require_subcommand(0, 1);
+  watch->fallthrough();
+  CLI::App* watch_lock = watch->add_subcommand("lock", "A lock")->fallthrough();
+  CLI::App* watch_election = watch->add_subcommand("election", "An election")->fallthrough();
+  for (CLI::App* what : {watch_lock, watch_election}) {
+    what->add_option("NAME", watch_flags.name, "Its name")->required();
+  }
+  watch
+      ->add_option("--after", watch_flags.after,
+                   "Go on after the line with this revision; without it, how things stand comes "
+                   "first")
+      ->type_name("REVISION");
+  AddDuration(watch, "--timeout", &watch_flags.timeout,
+              "How long to wait for the first answer of all; a cluster that was there is waited "
+              "for without limit");
+  AddEndpoints(watch, &endpoints);
+  watch->footer(
+      "Each line has kind, name, event, revision, token, session, label, value,\n"
+      "cluster_time_seconds and holder. event: state (how things stand), granted, value,\n"
+      "released, handed_over, lost, broken; or gap: there were others before the next line that\n"
+      "are no longer kept. Ends with status 0 by a signal, or when nobody reads any more.");
+
   BreakFlags break_flags;
   CLI::App* broken = app.add_subcommand("break", "Take a lock from whoever holds it");
   broken->require_subcommand(0, 1);
@@ -265,7 +323,7 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
       "Of several members the leader's word is taken; one that is asked alone tells what it sees.");
 
   InspectFlags inspect_flags;
-  CLI::App* inspect = app.add_subcommand("inspect", "Look at locks, sessions and keys");
+  CLI::App* inspect = app.add_subcommand("inspect", "Look at locks, elections, sessions and keys");
   inspect->require_subcommand(0, 1);
   inspect->fallthrough();
   inspect->add_flag("--json", inspect_flags.json, "One JSON object");
@@ -281,6 +339,9 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
       inspect->add_subcommand("keys", "All operations of a scope")->fallthrough();
   CLI::App* inspect_key =
       inspect->add_subcommand("key", "One operation, and its outcome")->fallthrough();
+  CLI::App* inspect_elections =
+      inspect->add_subcommand("elections", "All elections that are led or campaigned for")
+          ->fallthrough();
   inspect_key->add_option("KEY", inspect_flags.name, "What it is known by")->required();
   for (CLI::App* what : {inspect_keys, inspect_key}) {
     what->add_option("--scope", inspect_flags.scope, "The scope of the keys")->type_name("TEXT");
@@ -328,14 +389,14 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
     return Usage(used, absl::StrCat(OneLine(error.what()), hint));
   }
   if (app.get_subcommands().empty()) {
-    return Usage(
-        "",
-        "which subcommand? serve, lock, once, break, status, inspect or member; see `tenure "
-        "--help`");
+    return Usage("",
+                 "which subcommand? serve, lock, elect, once, watch, break, status, inspect or "
+                 "member; see `tenure "
+                 "--help`");
   }
   CLI::App* chosen = app.get_subcommands().front();
   used = chosen->get_name();
-  if (chosen != lock && chosen != once && dashes != arguments.end()) {
+  if (chosen != lock && chosen != elect && chosen != once && dashes != arguments.end()) {
     return Usage(used, absl::StrCat("takes no COMMAND: leave out what follows `--`"));
   }
   if (endpoints.empty()) endpoints = environment_endpoints;
@@ -350,6 +411,18 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   if (chosen == once) {
     once_flags.endpoints = endpoints;
     return CheckOnce(std::move(once_flags), std::move(command));
+  }
+  if (chosen == elect) {
+    elect_flags.endpoints = endpoints;
+    return CheckElect(std::move(elect_flags), std::move(command));
+  }
+  if (chosen == watch) {
+    if (watch->get_subcommands().empty()) return Usage("watch", "what? lock NAME or election NAME");
+    watch_flags.endpoints = endpoints;
+    watch_flags.what = watch->get_subcommands().front() == watch_election
+                           ? WatchFlags::What::kElection
+                           : WatchFlags::What::kLock;
+    return watch_flags;
   }
   if (chosen == broken) {
     if (broken->get_subcommands().empty()) return Usage("break", "what? lock NAME");
@@ -383,15 +456,16 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
     return member_flags;
   }
   if (inspect->get_subcommands().empty()) {
-    return Usage("inspect", "what? locks, lock NAME, sessions, keys or key KEY");
+    return Usage("inspect", "what? locks, lock NAME, elections, sessions, keys or key KEY");
   }
   inspect_flags.endpoints = endpoints;
   CLI::App* what = inspect->get_subcommands().front();
-  inspect_flags.what = what == inspect_locks      ? InspectFlags::What::kLocks
-                       : what == inspect_lock     ? InspectFlags::What::kLock
-                       : what == inspect_sessions ? InspectFlags::What::kSessions
-                       : what == inspect_keys     ? InspectFlags::What::kKeys
-                                                  : InspectFlags::What::kKey;
+  inspect_flags.what = what == inspect_locks       ? InspectFlags::What::kLocks
+                       : what == inspect_lock      ? InspectFlags::What::kLock
+                       : what == inspect_sessions  ? InspectFlags::What::kSessions
+                       : what == inspect_elections ? InspectFlags::What::kElections
+                       : what == inspect_keys      ? InspectFlags::What::kKeys
+                                                   : InspectFlags::What::kKey;
   return inspect_flags;
 }
 

@@ -55,6 +55,21 @@ struct BreakFlags {
   absl::Duration timeout = absl::Seconds(5);
 };
 
+struct ElectFlags : LeaseFlags {
+  ElectFlags() { wait = absl::InfiniteDuration(); }
+  std::string value;
+  std::uint32_t priority = 0;
+};
+
+struct WatchFlags {
+  enum class What { kLock, kElection };
+  What what = What::kLock;
+  std::string name;
+  std::uint64_t after = 0;  // a revision; 0: how things stand comes first
+  std::string endpoints;
+  absl::Duration timeout = absl::Seconds(5);  // of the first answer
+};
+
 struct StatusFlags {
   std::string endpoints;
   bool json = false;
@@ -62,7 +77,7 @@ struct StatusFlags {
 };
 
 struct InspectFlags {
-  enum class What { kLocks, kLock, kSessions, kKeys, kKey };
+  enum class What { kLocks, kLock, kSessions, kKeys, kKey, kElections };
   What what = What::kLocks;
   std::string name;   // of kLock; the key of kKey
   std::string scope;  // of kKeys and kKey
@@ -87,8 +102,8 @@ struct Ending {
   std::string text;
 };
 
-using Invocation = std::variant<Ending, ServeFlags, LockFlags, OnceFlags, BreakFlags, StatusFlags,
-                                InspectFlags, MemberFlags>;
+using Invocation = std::variant<Ending, ServeFlags, LockFlags, OnceFlags, ElectFlags, WatchFlags,
+                                BreakFlags, StatusFlags, InspectFlags, MemberFlags>;
 
 // `arguments` without the program's own name; `environment_endpoints` is what TENURE_ENDPOINTS
 // says.

@@ -98,6 +98,20 @@ std::string KeyText(const OperationDescription& key) {
   return text;
 }
 
+std::string ElectionTable(const std::vector<ElectionDescription>& elections) {
+  std::vector<std::vector<std::string>> rows = {
+      {"ELECTION", "LED BY", "SESSION", "TERM", "FOR", "CANDIDATES", "VALUE"}};
+  for (const ElectionDescription& election : elections) {
+    const bool led = election.leader.session != 0;
+    rows.push_back({election.name, led ? election.leader.label : "nobody",
+                    led ? absl::StrCat(election.leader.session) : "-",
+                    led ? absl::StrCat(election.leader.token) : "-",
+                    led ? Seconds(election.leader.held_ns) : "-", absl::StrCat(election.waiting),
+                    election.leader.value});
+  }
+  return Table(rows);
+}
+
 std::string SessionTable(const std::vector<SessionDescription>& sessions) {
   std::vector<std::vector<std::string>> rows = {
       {"SESSION", "OWNER", "TTL", "EXPIRES IN", "LOCKS", "WAITS"}};
@@ -140,6 +154,11 @@ class Inspection {
         if (!key.ok()) return key.status();
         return flags_.json ? KeyJson(*key) + "\n" : KeyText(*key);
       }
+      case InspectFlags::What::kElections: {
+        absl::StatusOr<std::vector<ElectionDescription>> elections = Elections();
+        if (!elections.ok()) return elections.status();
+        return flags_.json ? ElectionsJson(*elections) + "\n" : ElectionTable(*elections);
+      }
       case InspectFlags::What::kSessions: {
         absl::StatusOr<std::vector<SessionDescription>> sessions = Sessions();
         if (!sessions.ok()) return sessions.status();
@@ -177,6 +196,17 @@ class Inspection {
               .List(all.empty() ? "" : all.back().key, 1000, Left());
       if (!page.ok()) return page.status();
       std::move(page->operations.begin(), page->operations.end(), std::back_inserter(all));
+      if (!page->more) return all;
+    }
+  }
+
+  absl::StatusOr<std::vector<ElectionDescription>> Elections() {
+    std::vector<ElectionDescription> all;
+    while (true) {
+      absl::StatusOr<ElectionList> page =
+          coordinator_.ListElections(all.empty() ? "" : all.back().name, 1000, Left());
+      if (!page.ok()) return page.status();
+      std::move(page->elections.begin(), page->elections.end(), std::back_inserter(all));
       if (!page->more) return all;
     }
   }

@@ -1,4 +1,4 @@
-// tenure inspect: locks and sessions.
+// tenure inspect: locks, elections, sessions and keys.
 #ifndef CLI_INSPECT_H_
 #define CLI_INSPECT_H_
 

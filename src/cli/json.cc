@@ -26,6 +26,24 @@ Json HolderObject(const LockHolder& holder) {
           {"held_seconds", Seconds(holder.held_ns)}};
 }
 
+const char* EventOf(ChangeKind kind) {
+  switch (kind) {
+    case ChangeKind::kGranted:
+      return "granted";
+    case ChangeKind::kValue:
+      return "value";
+    case ChangeKind::kReleased:
+      return "released";
+    case ChangeKind::kHandedOver:
+      return "handed_over";
+    case ChangeKind::kLost:
+      return "lost";
+    case ChangeKind::kBroken:
+      return "broken";
+  }
+  return "unknown";
+}
+
 Json KeyObject(const OperationDescription& key) {
   const bool attempted = key.holder.session != 0;
   const auto seconds = [](std::int64_t ns) {
@@ -128,6 +146,46 @@ std::string KeyJson(const OperationDescription& key) {
   object["response"] = key.response;
   object["response_base64"] = absl::Base64Escape(key.response);
   return Text(object);
+}
+
+std::string ElectionsJson(const std::vector<ElectionDescription>& elections) {
+  Json list = Json::array();
+  for (const ElectionDescription& election : elections) {
+    const bool led = election.leader.session != 0;
+    list.push_back({{"name", election.name},
+                    {"led", led},
+                    {"leader", led ? HolderObject(election.leader) : Json(nullptr)},
+                    {"waiting", election.waiting}});
+  }
+  return Text({{"elections", std::move(list)}});
+}
+
+std::string NewsJson(absl::string_view kind, absl::string_view name, const News& news) {
+  const auto line = [&](const char* event, const Change& change, Json holder) {
+    return Text({{"kind", std::string(kind)},
+                 {"name", std::string(name)},
+                 {"event", event},
+                 {"revision", change.revision},
+                 {"token", change.token},
+                 {"session", change.session},
+                 {"label", change.label},
+                 {"value", change.value},
+                 {"cluster_time_seconds", Seconds(change.at_ns)},
+                 {"holder", std::move(holder)}}) +
+           "\n";
+  };
+  std::string lines;
+  if (news.gap) lines = line("gap", Change(), nullptr);
+  Json holder = nullptr;
+  if (news.holder.session != 0) {
+    holder = {{"session", news.holder.session},
+              {"token", news.holder.token},
+              {"label", news.holder.label},
+              {"value", news.holder.value}};
+  }
+  // After a gap there may be nothing to tell but how things stand.
+  const bool state = news.initial || news.change.token == 0;
+  return lines + line(state ? "state" : EventOf(news.change.kind), news.change, std::move(holder));
 }
 
 std::string SessionsJson(const std::vector<SessionDescription>& sessions) {

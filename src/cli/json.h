@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "tenure/command.h"
+#include "tenure/observer.h"
 
 namespace tenure::cli {
 
@@ -18,6 +20,9 @@ std::string KeysJson(const std::vector<OperationDescription>& keys);
 std::string KeyJson(const OperationDescription& key);
 // "absent", "in progress", "claimable", "done" or "failed".
 const char* NameOf(OperationState state);
+std::string ElectionsJson(const std::vector<ElectionDescription>& elections);
+// The line of `tenure watch` for it, with its end; two lines if there was a gap before.
+std::string NewsJson(absl::string_view kind, absl::string_view name, const News& news);
 std::string SessionsJson(const std::vector<SessionDescription>& sessions);
 
 }  // namespace tenure::cli

@@ -62,6 +62,9 @@ class LockRun final : public LeasedRun {
       Say(absl::StrCat("lost ", flags_.name, ", token ", guard_.token(),
                        ", while COMMAND was running; COMMAND was ended"));
     }
+    // Gives it back before the session's end does, in the same round trip: who watches the lock is
+    // not told of a loss.
+    if (!result.lost) guard_.Unlock(ttl(), [](const absl::Status&) {});
     const absl::Status closed = Close();
     if (!closed.ok() && !result.lost) {
       Say(absl::StrCat("COMMAND is done, but nobody answers to giving ", flags_.name,

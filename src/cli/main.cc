@@ -7,6 +7,7 @@
 
 #include "cli/break.h"
 #include "cli/connection.h"
+#include "cli/elect.h"
 #include "cli/exit_status.h"
 #include "cli/flags.h"
 #include "cli/inspect.h"
@@ -15,6 +16,7 @@
 #include "cli/once.h"
 #include "cli/serve.h"
 #include "cli/status.h"
+#include "cli/watch.h"
 
 namespace tenure::cli {
 namespace {
@@ -28,6 +30,8 @@ struct Dispatch {
   }
   int operator()(const ServeFlags& flags) const { return RunServe(flags); }
   int operator()(const LockFlags& flags) const { return RunLock(flags); }
+  int operator()(const ElectFlags& flags) const { return RunElect(flags); }
+  int operator()(const WatchFlags& flags) const { return RunWatch(flags); }
   int operator()(const OnceFlags& flags) const { return RunOnce(flags); }
   int operator()(const BreakFlags& flags) const { return RunBreak(flags); }
   int operator()(const StatusFlags& flags) const { return RunStatus(flags); }

@@ -84,12 +84,15 @@ TEST(Flags, InspectKnowsWhatIsThereNow) {
   EXPECT_EQ(lock.timeout, absl::Seconds(1));
   EXPECT_EQ(std::get<InspectFlags>(Parse({"inspect", "sessions"})).what,
             InspectFlags::What::kSessions);
-  EXPECT_THAT(Complaint({"inspect", "elections"}), HasSubstr("elections"));
+  EXPECT_EQ(std::get<InspectFlags>(Parse({"inspect", "elections"})).what,
+            InspectFlags::What::kElections);
+  EXPECT_THAT(Complaint({"inspect", "weather"}), HasSubstr("weather"));
   Complaint({"inspect"});
 }
 
 TEST(Flags, WhatCannotWorkIsOneLineThatSaysWhatToDo) {
-  EXPECT_THAT(Complaint({}), HasSubstr("serve, lock, once, break, status, inspect or member"));
+  EXPECT_THAT(Complaint({}),
+              HasSubstr("serve, lock, elect, once, watch, break, status, inspect or member"));
   EXPECT_THAT(Complaint({"frobnicate"}), HasSubstr("frobnicate"));
   EXPECT_THAT(Complaint({"serve", "--colour=red"}), HasSubstr("--colour"));
   EXPECT_THAT(Complaint({"serve", "--cluster=n1=a:1"}), HasSubstr("--id"));
@@ -182,6 +185,42 @@ TEST(Flags, MemberTakesAVerbAndAName) {
   EXPECT_THAT(Complaint({"member"}), HasSubstr("list, add, remove, promote or transfer"));
   EXPECT_THAT(Complaint({"member", "add", "n4"}), HasSubstr("is not ID=HOST:PORT"));
   EXPECT_THAT(Complaint({"member", "remove"}), HasSubstr("ID"));
+}
+
+TEST(Flags, ElectWaitsWithoutLimitUnlessItIsTold) {
+  const auto plain = std::get<ElectFlags>(Parse({"elect", "e", "--", "echo", "[a,b]"}));
+  EXPECT_EQ(plain.name, "e");
+  EXPECT_EQ(plain.wait, absl::InfiniteDuration());
+  EXPECT_EQ(plain.ttl, absl::Seconds(10));
+  EXPECT_EQ(plain.priority, 0u);
+  EXPECT_THAT(plain.command, ElementsAre("echo", "[a,b]"));
+  const auto all = std::get<ElectFlags>(Parse(
+      {"elect", "e", "--value=10.0.0.1:80", "--priority=7", "--wait=1m", "--ttl=3s", "--", "x"}));
+  EXPECT_EQ(all.value, "10.0.0.1:80");
+  EXPECT_EQ(all.priority, 7u);
+  EXPECT_EQ(all.wait, absl::Minutes(1));
+  EXPECT_EQ(all.ttl, absl::Seconds(3));
+  EXPECT_THAT(Complaint({"elect", "e"}), HasSubstr("-- COMMAND"));
+  EXPECT_THAT(Complaint({"elect", "", "--", "x"}), HasSubstr("NAME"));
+  EXPECT_THAT(Complaint({"elect", "e", "--wait=0", "--", "x"}), HasSubstr("--wait"));
+  EXPECT_THAT(Complaint({"elect", "e", "--ttl=1ms", "--", "x"}), HasSubstr("one second"));
+  EXPECT_THAT(Complaint({"elect", "e", "--priority=-1", "--", "x"}), HasSubstr("--priority"));
+}
+
+TEST(Flags, WatchTakesAKindAndAName) {
+  const auto lock = std::get<WatchFlags>(Parse({"watch", "lock", "a", "--after=7"}));
+  EXPECT_EQ(lock.what, WatchFlags::What::kLock);
+  EXPECT_EQ(lock.name, "a");
+  EXPECT_EQ(lock.after, 7u);
+  const auto election = std::get<WatchFlags>(Parse({"watch", "election", "[e]"}, "h:1"));
+  EXPECT_EQ(election.what, WatchFlags::What::kElection);
+  EXPECT_EQ(election.name, "[e]");
+  EXPECT_EQ(election.after, 0u);
+  EXPECT_EQ(election.endpoints, "h:1");
+  EXPECT_EQ(election.timeout, absl::Seconds(5));
+  EXPECT_THAT(Complaint({"watch"}), HasSubstr("lock NAME or election NAME"));
+  EXPECT_THAT(Complaint({"watch", "lock"}), HasSubstr("NAME"));
+  EXPECT_THAT(Complaint({"watch", "lock", "a", "--", "x"}), HasSubstr("no COMMAND"));
 }
 
 }  // namespace

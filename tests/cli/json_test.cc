@@ -1,6 +1,10 @@
 // The JSON that people script against: its names, and that nothing is ever left out.
 #include "cli/json.h"
 
+#include <sstream>
+#include <string>
+#include <vector>
+
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 
@@ -45,6 +49,73 @@ TEST(Json, AFreeLockHasNoHolderAndSaysSo) {
   EXPECT_EQ(json.at("waiting"), 0);
   EXPECT_EQ(Json::parse(LocksJson({lock})).at("locks").size(), 1u);
   EXPECT_EQ(Json::parse(SessionsJson({})).at("sessions").size(), 0u);
+}
+
+TEST(Json, AnElectionNamesItsLeaderOrNobody) {
+  ElectionDescription led;
+  led.name = "a";
+  led.leader = {.session = 4, .token = 9, .label = "h:1", .value = "v", .held_ns = 500'000'000};
+  led.waiting = 2;
+  ElectionDescription open;
+  open.name = "b";
+  const Json list = Json::parse(ElectionsJson({led, open})).at("elections");
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0].at("led"), true);
+  EXPECT_EQ(list[0].at("leader").at("token"), 9);
+  EXPECT_EQ(list[0].at("leader").at("held_seconds"), 0.5);
+  EXPECT_EQ(list[0].at("waiting"), 2);
+  EXPECT_EQ(list[1].at("led"), false);
+  EXPECT_TRUE(list[1].at("leader").is_null());
+}
+
+// What NewsJson makes of it, line by line.
+std::vector<Json> Lines(const News& news) {
+  std::vector<Json> lines;
+  std::istringstream text(NewsJson("election", "e", news));
+  for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
+  return lines;
+}
+
+TEST(Json, EachLineOfAWatchHasAllItsFields) {
+  News news;
+  news.change = {.revision = 12,
+                 .kind = ChangeKind::kHandedOver,
+                 .token = 9,
+                 .session = 4,
+                 .label = "h:1",
+                 .value = "",
+                 .at_ns = 1'500'000'000};
+  const std::vector<Json> lines = Lines(news);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0], Json({{"kind", "election"},
+                            {"name", "e"},
+                            {"event", "handed_over"},
+                            {"revision", 12},
+                            {"token", 9},
+                            {"session", 4},
+                            {"label", "h:1"},
+                            {"value", ""},
+                            {"cluster_time_seconds", 1.5},
+                            {"holder", nullptr}}));
+}
+
+TEST(Json, AGapIsALineOfItsOwnWithTheSameFields) {
+  News news;
+  news.gap = true;
+  news.change = {.revision = 12, .kind = ChangeKind::kValue, .token = 9, .session = 4};
+  news.holder = {.session = 4, .token = 9, .label = "h:1", .value = "v"};
+  std::vector<Json> lines = Lines(news);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0].at("event"), "gap");
+  EXPECT_EQ(lines[1].at("event"), "value");
+  EXPECT_EQ(lines[1].at("holder").at("value"), "v");
+  for (const auto& [field, value] : lines[1].items()) EXPECT_TRUE(lines[0].contains(field));
+  // Nothing is known but how things stand.
+  news.change = {.revision = 15};
+  lines = Lines(news);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[1].at("event"), "state");
+  EXPECT_EQ(lines[1].at("revision"), 15);
 }
 
 }  // namespace

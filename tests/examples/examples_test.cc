@@ -1,6 +1,8 @@
 // The examples do what README says of them, and its code is theirs.
 #include <signal.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -15,6 +17,7 @@
 #include "gmock/gmock.h"
 #include "tests/process/cluster.h"
 #include "tests/process/process.h"
+#include "tests/process/watch.h"
 
 namespace tenure::process {
 namespace {
@@ -89,6 +92,64 @@ TEST_F(ExamplesTest, TheTwentyLinesDoWhatTheySay) {
   const Result malformed = Process({Program("twenty_lines"), "printer:"}).Wait();
   EXPECT_EQ(malformed.status, 1);
   EXPECT_THAT(malformed.err, HasSubstr("tenure://host:port"));
+}
+
+// The scheduler that leads is stopped past its lease, and its successor killed; meanwhile a member
+// dies. One at a time schedules, and no round is left out or done twice.
+TEST_F(ExamplesTest, OneSchedulerSchedulesWhicheverIsStopped) {
+  Cluster cluster;
+  const auto start = [&](const std::string& who) {
+    return Process({Program("scheduler"), "tenure://" + cluster.endpoints(), "jobs", Path("ledger"),
+                    who, "3"});
+  };
+  const auto rounds = [&] {
+    const std::string text = Text("ledger");
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  const auto await_rounds = [&](std::ptrdiff_t more) {
+    return Eventually([&, least = rounds() + more] { return rounds() >= least; });
+  };
+  Process first = start("one");
+  ASSERT_TRUE(first.AwaitOut("one leads")) << first.err();
+  Process second = start("two");
+  ASSERT_TRUE(await_rounds(2));
+  first.Pause();
+  ASSERT_TRUE(second.AwaitOut("two leads")) << second.err();
+  ASSERT_TRUE(await_rounds(2));
+  Process third = start("three");
+  first.Resume();
+  ASSERT_TRUE(first.AwaitOut("one leads no more")) << first.err();
+  cluster.member(cluster.AwaitLeader()).Kill();
+  ASSERT_TRUE(await_rounds(2)) << "a member's death stops nobody";
+  EXPECT_EQ(third.out(), "");
+  second.Kill();
+  ASSERT_TRUE(Eventually([&] {
+    return absl::StrContains(third.out(), "three leads") ||
+           absl::StrContains(first.out(), "no more\none leads");
+  }));
+  ASSERT_TRUE(await_rounds(2));
+  for (Process* last : {&first, &third}) {
+    last->Signal(SIGTERM);
+    EXPECT_EQ(last->Wait().status, 0);
+  }
+
+  std::istringstream ledger(Text("ledger"));
+  std::int64_t count = 0;
+  std::uint64_t term = 0;
+  std::int64_t round = 0;
+  std::uint64_t of_term = 0;
+  std::string who;
+  std::string before;
+  while (ledger >> round >> of_term >> who) {
+    EXPECT_EQ(round, ++count);
+    EXPECT_GE(of_term, term);
+    if (of_term == term) {
+      EXPECT_EQ(who, before) << "one leader a term";
+    }
+    term = of_term;
+    before = who;
+  }
+  EXPECT_GE(count, 8);
 }
 
 TEST_F(ExamplesTest, ReplicasAreTheirOwnCluster) {
