@@ -73,7 +73,7 @@ void Pause(std::chrono::milliseconds duration, const std::stop_token& stop) {
   woken.wait_for(lock, stop, duration, [] { return false; });
 }
 
-absl::Status Schedule(tenure::Coordinator coordinator, const std::string& election,
+absl::Status Schedule(const tenure::Coordinator& coordinator, const std::string& election,
                       const Ledger& ledger, const std::string& who, std::stop_token stop) {
   const auto lead = [&](tenure::Leadership& leadership) {
     std::printf("%s leads in term %" PRIu64 "\n", who.c_str(), leadership.term());

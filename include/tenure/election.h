@@ -141,7 +141,7 @@ class Election {
   // call, and a lead that is lost is told by that call's lost() alone, once (PITFALLS E4, E5). What
   // passes (no cluster, an implicit session that was lost) is tried again; what does not is
   // returned. Blocks; `lead` runs on the calling thread.
-  absl::Status Run(CampaignOptions options, absl::FunctionRef<void(Leadership&)> lead);
+  absl::Status Run(const CampaignOptions& options, absl::FunctionRef<void(Leadership&)> lead);
 
   // Who leads, the candidates in the order in which they will, and the last changes: a linearizable
   // read.

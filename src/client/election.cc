@@ -171,7 +171,7 @@ void Leadership::Resign(absl::Duration timeout, Done done) {
 }
 
 absl::Status Leadership::HandOver(const Candidate& candidate, absl::Duration timeout) {
-  const absl::Status status =
+  absl::Status status =
       Blocking(grant_.get(), [&](auto done) { HandOver(candidate, timeout, std::move(done)); });
   if (status.ok()) grant_ = nullptr;
   return status;
@@ -219,7 +219,8 @@ void Election::Campaign(CampaignOptions options, CampaignCallback done) {
                          std::move(then));
 }
 
-absl::Status Election::Run(CampaignOptions options, absl::FunctionRef<void(Leadership&)> lead) {
+absl::Status Election::Run(const CampaignOptions& options,
+                           absl::FunctionRef<void(Leadership&)> lead) {
   if (core_ == nullptr) return EmptyStatus("Election");
   absl::Duration pause = absl::ZeroDuration();
   while (!options.cancel.stop_requested()) {

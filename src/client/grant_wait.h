@@ -25,9 +25,11 @@ class GrantWait : public Wait {
  public:
   // `spent` of `wait` is over already. `done` runs once, with a Guard made of a Grant.
   template <typename Guard>
-  static void Start(const std::shared_ptr<SessionCore>& core, Wanted wanted, absl::Duration wait,
-                    std::stop_token cancel, absl::AnyInvocable<void(absl::StatusOr<Guard>) &&> done,
-                    absl::Duration spent = absl::ZeroDuration()) {
+  static void Start(
+      const std::shared_ptr<SessionCore>& core, Wanted wanted, absl::Duration wait,
+      // NOLINTNEXTLINE(performance-unnecessary-value-param): it is moved, in a template
+      std::stop_token cancel, absl::AnyInvocable<void(absl::StatusOr<Guard>) &&> done,
+      absl::Duration spent = absl::ZeroDuration()) {
     Launch(core, std::make_shared<For<Guard>>(std::move(wanted), wait, spent, std::move(done)),
            std::move(cancel));
   }

@@ -23,7 +23,7 @@ constexpr std::int64_t kTtlNs = 20'000'000'000;
 
 // Campaigns where nobody stands in the way.
 Leadership Win(Coordinator& coordinator, const std::string& value) {
-  Lead lead = coordinator.election("e").Campaign({.value = value, .wait = kLong});
+  Lead lead = coordinator.election("e").Campaign(value);
   EXPECT_TRUE(lead.ok()) << lead.status();
   return lead.ok() ? *std::move(lead) : Leadership();
 }
@@ -273,6 +273,80 @@ TEST_P(Conformance, RunLeadsAgainUntilItIsStopped) {
             absl::StatusCode::kInvalidArgument);
 }
 
+// E4, E5: a loss is told by the one term that was lost, once, and then comes the next term.
+TEST_P(Conformance, E5RunLeadsAgainAfterALossThatIsToldOnce) {
+  constexpr std::uint64_t kSeed = 45;
+  Coordinator doomed = fixture().Connect({.seed = kSeed});
+  std::stop_source stop;
+  std::atomic<int> told = 0;
+  Awaited<SessionId> leads;
+  std::vector<Revision> terms;
+  std::thread thief([&] {
+    // The cluster ends the session under which it leads.
+    RawClient(two(), FirstKey(kSeed)).Get<SessionClosed>(CloseSession{}, leads.Get());
+  });
+  const absl::Status ran = doomed.election("e").Run(
+      {.value = "again", .cancel = stop.get_token()}, [&](Leadership& leadership) {
+        terms.push_back(leadership.term());
+        if (terms.size() == 2) {
+          EXPECT_TRUE(leadership.Valid());
+          stop.request_stop();
+          return;
+        }
+        Awaited<int> lost;
+        const std::stop_callback on_lost(leadership.lost(), [&] {
+          ++told;
+          lost.Callback()(1);
+        });
+        const auto seen = one().election("e").Describe(kLong);
+        ASSERT_TRUE(seen.ok()) << seen.status();
+        EXPECT_EQ(seen->leader.token, leadership.term());
+        leads.Callback()(seen->leader.session);
+        lost.Get();
+        EXPECT_FALSE(leadership.Valid());
+      });
+  thief.join();
+  EXPECT_TRUE(ran.ok()) << ran;
+  ASSERT_EQ(terms.size(), 2u);
+  EXPECT_GT(terms[1], terms[0]);
+  EXPECT_EQ(told, 1);
+}
+
+TEST_P(Conformance, EachElectionCallHasACallbackForm) {
+  Awaited<Lead> won;
+  one().election("e").Campaign({.value = "a", .wait = kLong}, won.Callback());
+  Lead leader = won.Get();
+  ASSERT_TRUE(leader.ok()) << leader.status();
+  EXPECT_EQ(leader->value(), "a");
+  Awaited<absl::Status> proclaimed;
+  leader->Proclaim("b", kLong, proclaimed.Callback());
+  EXPECT_TRUE(proclaimed.Get().ok());
+  EXPECT_EQ(leader->value(), "b");
+  Awaited<Lead> next;
+  two().election("e").Campaign({.value = "c"}, next.Callback());
+  AwaitCandidates(one(), 1);
+  Awaited<absl::StatusOr<ElectionDescription>> described;
+  one().election("e").Describe(kLong, described.Callback());
+  const auto seen = described.Get();
+  ASSERT_TRUE(seen.ok()) << seen.status();
+  Awaited<absl::Status> handed;
+  leader->HandOver(seen->candidates.at(0), kLong, handed.Callback());
+  EXPECT_TRUE(handed.Get().ok());
+  EXPECT_FALSE(leader->Valid());
+  Lead successor = next.Get();
+  ASSERT_TRUE(successor.ok()) << successor.status();
+  EXPECT_EQ(successor->value(), "c");
+  Awaited<absl::Status> resigned;
+  successor->Resign(kLong, resigned.Callback());
+  EXPECT_TRUE(resigned.Get().ok());
+  Observer observer = two().election("e").Observe();
+  Awaited<Told> told;
+  observer.Next(kLong, told.Callback());
+  const Told news = told.Get();
+  ASSERT_TRUE(news.ok()) << news.status();
+  EXPECT_EQ(news->holder.session, 0u);
+}
+
 TEST_P(Conformance, ElectionsAreListed) {
   std::vector<Lead> leads;
   for (const char* name : {"b", "a", "c"}) {
@@ -294,6 +368,8 @@ TEST_P(Conformance, EmptyElectionHandlesRefuse) {
   EXPECT_EQ(Election().Campaign().status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(Leadership().Resign().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(Leadership().Proclaim("x").code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Leadership().HandOver(Candidate()).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Leadership().value(), "");
   EXPECT_EQ(Observer().Next().status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_FALSE(Leadership().Valid());
   EXPECT_EQ(Coordinator().election("e").Describe().status().code(),
