@@ -3,7 +3,9 @@
 #define TENURE_MEMBER_H_
 
 #include <memory>
+#include <stop_token>
 #include <string>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -13,8 +15,43 @@
 #include "tenure/member_options.h"
 #include "tenure/storage.h"
 #include "tenure/transport.h"
+#include "tenure/types.h"
 
 namespace tenure {
+
+namespace member {
+class LeadBoard;  // src/member/lead_board.h
+}
+
+// Whether this process leads its group: Raft's own leadership, for services that need one leader
+// among their members and nothing else. It costs no round trip and no session. Cheap to copy,
+// thread-safe; outlives the Member, and then says no.
+//
+// It is judged by the leader's lease against this machine's clocks, not by what a thread was told
+// last: so no two members are leaders at once, whatever stands still, as long as clock rates keep
+// within MemberOptions::clock_drift_max. A write that leaves while IsLeader() is true may arrive
+// later: give term() along, and let the receiver refuse lower ones, as with any token (terms are
+// not comparable with the tokens of locks).
+class GroupLeadership {
+ public:
+  GroupLeadership() = default;  // of nobody
+  GroupLeadership(std::shared_ptr<member::LeadBoard> board, std::shared_ptr<void> keeps)
+      : keeps_(std::move(keeps)), board_(std::move(board)) {}
+
+  // Two clock readings. False in the first moments of a term, until its lease is there, and from
+  // the moment at which leadership begins to be handed over.
+  bool IsLeader() const { return term() != 0; }
+  // Raft's term while it leads; 0 otherwise. Greater than that of every earlier leader.
+  Term term() const;
+  // Fires when this member's present lead is over for good: on the member's Loop, so what it calls
+  // must not block. Fired already if it leads not. A lead that IsLeader() denies for a while, as
+  // its followers are silent, is not over yet.
+  std::stop_token lost() const;
+
+ private:
+  std::shared_ptr<void> keeps_;  // what the board reads the time from
+  std::shared_ptr<member::LeadBoard> board_;
+};
 
 // One actor on its transport's Loop. Thread-safe.
 class Member {
@@ -30,6 +67,9 @@ class Member {
   // A coordinator on this member: commands go to the state machine here if this member leads, and
   // through it to the leader otherwise. It is of no use once the member has stopped: see Stop.
   virtual Coordinator coordinator(CoordinatorOptions options = {}) = 0;
+
+  // Whether this member leads the group. From the first call on it is kept up to date.
+  virtual GroupLeadership leadership() = 0;
 
   virtual MemberId id() const = 0;
   // The address that was bound.

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "backends/reaper.h"
 #include "backends/replicated.h"
+#include "member/lead_board.h"
 #include "member/node.h"
 #include "transport/link.h"
 
@@ -107,6 +108,13 @@ class MemberImpl final : public Member {
     return Coordinator(std::move(backend), std::move(options));
   }
 
+  GroupLeadership leadership() override {
+    loop().Post([shared = shared_] {
+      if (shared->node != nullptr) shared->node->WatchLead();
+    });
+    return GroupLeadership(node_->lead(), shared_);
+  }
+
   MemberId id() const override { return node_->id(); }
   std::string address() const override { return shared_->transport->bound_address(); }
 
@@ -162,6 +170,12 @@ class MemberImpl final : public Member {
 };
 
 }  // namespace
+
+Term GroupLeadership::term() const { return board_ == nullptr ? 0 : board_->Leads(); }
+
+std::stop_token GroupLeadership::lost() const {
+  return board_ == nullptr ? std::stop_token() : board_->lost();
+}
 
 absl::StatusOr<std::unique_ptr<Member>> Member::Start(MemberOptions options,
                                                       std::unique_ptr<Transport> transport,

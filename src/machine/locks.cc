@@ -398,7 +398,7 @@ void Locks::Unlink(Wait* wait) {
 
 void Locks::EndWait(Wait* wait) {
   core_->hash.Add(wait->id);
-  wait->session->claims.erase({wait->acquire, wait->part});
+  DropClaim(*wait->session, {wait->acquire, wait->part});
   core_->Touch(*wait);
   LeaveSet(wait);
   Unlink(wait);
@@ -417,7 +417,7 @@ void Locks::Vacate(Lock& lock, ChangeKind why, absl::string_view by) {
     lock.shares->more_holds = 0;
   }
   if (lock.kind == ObjectKind::kOperation) EndAttempt(lock);
-  lock.holder->claims.erase({lock.acquire, lock.part});
+  DropClaim(*lock.holder, {lock.acquire, lock.part});
   lock.holder = nullptr;
   lock.token = 0;
   lock.value.clear();

@@ -180,7 +180,7 @@ void Locks::DropShare(Wait* share, ChangeKind why, absl::string_view by) {
     change.value = std::string(by);
     Record(lock, std::move(change));
   }
-  share->session->claims.erase({share->acquire, share->part});
+  DropClaim(*share->session, {share->acquire, share->part});
   delete share;
 }
 

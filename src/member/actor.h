@@ -25,6 +25,7 @@
 #include "member/askers.h"
 #include "member/bootstrap.h"
 #include "member/cluster_clock.h"
+#include "member/lead_board.h"
 #include "member/node.h"
 #include "raft/core.h"
 #include "tenure/command.h"
@@ -59,6 +60,8 @@ class Actor final : public Node, public TransportSink {
   ClusterStatus Status() const override;
   void HandOver(absl::AnyInvocable<void(absl::Status) &&> done) override;
   MemberId id() const override { return self_; }
+  const std::shared_ptr<LeadBoard>& lead() const override { return lead_; }
+  void WatchLead() override;
   void Stop() override;
 
   void OnPeer(Envelope envelope) override;
@@ -130,6 +133,8 @@ class Actor final : public Node, public TransportSink {
   // ---- output.cc
   void Step(raft::Event event);
   void Execute(raft::Output output);
+  // To whom it is known here that this member leads: before anybody else can know better.
+  void PublishLead();
   void SendRaft(raft::Outgoing outgoing);
   void Write(raft::WriteBatch batch);
   void OnWritten(raft::WriteId id, absl::Status status);
@@ -299,6 +304,7 @@ class Actor final : public Node, public TransportSink {
   Index applied_told_ = 0;  // to the core
   Instant last_entry_at_;   // of this reign
 
+  const std::shared_ptr<LeadBoard> lead_;
   Askers askers_;
   Listeners listeners_;
   MemberId leader_;    // as last told by the core

@@ -118,6 +118,7 @@ Actor::Actor(Beginning beginning, Transport* transport, Storage* storage)
           }(),
           loop_.Now()),
       clock_(absl::ToInt64Nanoseconds(options_.election_timeout_min)),
+      lead_(std::make_shared<LeadBoard>(&loop_)),
       askers_(raft::Prng(seed_ ^ static_cast<std::uint64_t>(loop_.Now().boottime_ns())).Next()) {
   anchor_->actor = this;
 }
@@ -149,6 +150,7 @@ void Actor::Stop() {
 
 void Actor::Close() {
   if (std::exchange(closed_, true)) return;
+  lead_->Withdraw();
   anchor_->actor = nullptr;
   timer_.Cancel();
 }

@@ -31,6 +31,8 @@ struct Applied;
 
 namespace tenure::member {
 
+class LeadBoard;  // member/lead_board.h
+
 // What a port into this member, from its own process, hears. On the Loop only.
 class PortSink {
  public:
@@ -88,6 +90,11 @@ class Node {
   virtual void HandOver(absl::AnyInvocable<void(absl::Status) &&> done) = 0;
 
   virtual MemberId id() const = 0;
+
+  // Whether this member leads; outlives the node, and then says no. From any thread.
+  virtual const std::shared_ptr<LeadBoard>& lead() const = 0;
+  // Begins to keep that up to date, as somebody asks. On the Loop only.
+  virtual void WatchLead() = 0;
 
   // Stops taking part; the transport is stopped with it. Idempotent. Not on the Loop, except on a
   // virtual one.

@@ -18,6 +18,8 @@ void Actor::Execute(raft::Output output) {
   if (environment_.observer != nullptr) environment_.observer->OnStep(cluster_, *core_, output);
   core_deadline_ = output.deadline;
   if (Silent() != silent_) BecomeSilent();
+  // Before a TimeoutNow leaves, or another's term is granted (section 3.10; PITFALLS T13).
+  if (lead_->watched()) PublishLead();
   // Followers write while this disk does (section 10.2.1).
   for (raft::Outgoing& outgoing : output.messages) SendRaft(std::move(outgoing));
   for (raft::GatedOutgoing& gated : output.after_write) gated_.push_back(std::move(gated));
@@ -33,6 +35,23 @@ void Actor::Execute(raft::Output output) {
   if (output.role_change.has_value()) OnRoleChange(*output.role_change);
   if (output.transfer_failed) OnTransferEnded(/*leads_on=*/leading());
   ServeReads(output.reads_ready);
+}
+
+void Actor::PublishLead() {
+  const raft::Core::Lease lease = core_.has_value() ? core_->lease(now_) : raft::Core::Lease();
+  if (lease.ns > 0 && !core_->transferring()) {
+    lead_->Publish(core_->term(), lease.since, lease.ns);
+  } else if (!leading() || core_->transferring() || Silent()) {
+    lead_->Withdraw();
+  }  // else it leads still, without a lease at this moment, and the clock says so
+}
+
+void Actor::WatchLead() {
+  lead_->Watch();
+  const std::lock_guard<std::recursive_mutex> lock(anchor_->mutex);
+  if (closed_) return;
+  now_ = loop_.Now();
+  PublishLead();
 }
 
 void Actor::SendRaft(raft::Outgoing outgoing) {

@@ -264,6 +264,7 @@ bool Core::short_handed() const { return impl_->short_handed(); }
 bool Core::lost(const MemberId& id) const { return impl_->lost(id); }
 bool Core::transferring() const { return impl_->transferring(); }
 bool Core::HasLease(Instant now) const { return impl_->HasLease(now); }
+Core::Lease Core::lease(Instant now) const { return impl_->lease(now); }
 const SnapshotInfo& Core::snapshot() const { return impl_->snapshot(); }
 Index Core::making_snapshot() const { return impl_->making_snapshot(); }
 bool Core::snapshot_wanted() const { return impl_->snapshot_wanted(); }

@@ -233,6 +233,13 @@ class Core {
   // they keep (section 6.4.1). Void from the moment that a TimeoutNow leaves, for the rest of the
   // term, unless its receiver acknowledged the withdrawal.
   bool HasLease(Instant now) const;
+  // Since when, and for how long by the greater elapsed of the two clocks, that is so without
+  // another answer; `ns` is 0 if it is not so.
+  struct Lease {
+    Instant since;
+    std::int64_t ns = 0;
+  };
+  Lease lease(Instant now) const;
   // The snapshot that is held, durable and whole.
   const SnapshotInfo& snapshot() const;
   // The index of the own snapshot in the making; 0: none.

@@ -38,6 +38,7 @@ class Core::Impl {
   bool lost(const MemberId& id) const { return peers_.Lost(id); }
   bool transferring() const { return transfer_.has_value(); }
   bool HasLease(Instant now) const;
+  Core::Lease lease(Instant now) const;
   const SnapshotInfo& snapshot() const { return snapshot_; }
   Index making_snapshot() const { return making_.index; }
   bool snapshot_wanted() const;

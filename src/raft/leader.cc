@@ -56,11 +56,11 @@ Instant Core::Impl::QuorumContact() const {
   return QuorumInstant([this](const Peer& p) { return p.self ? now_ : p.progress.contact(); });
 }
 
-bool Core::Impl::HasLease(Instant now) const {
+Core::Lease Core::Impl::lease(Instant now) const {
   // Every follower that answered a round keeps to this leader for one least election timeout from
   // then on, as the slower of its clocks counts it; here the faster one counts.
   if (role_ != Role::kLeader || commit_ < term_start_ || !loose_.empty() || short_handed_) {
-    return false;
+    return {};
   }
   const Instant never = Instant::FromReadings(now.boottime_ns() - 2 * timeout_min_ns_,
                                               now.monotonic_raw_ns() - 2 * timeout_min_ns_);
@@ -68,8 +68,10 @@ bool Core::Impl::HasLease(Instant now) const {
     if (p.self) return now;
     return p.progress.answered_round() > 0 ? p.progress.contact() : never;
   });
-  return now.HolderElapsedNs(since) < lease_ns_;
+  return {since, now.HolderElapsedNs(since) < lease_ns_ ? lease_ns_ : 0};
 }
+
+bool Core::Impl::HasLease(Instant now) const { return lease(now).ns > 0; }
 
 void Core::Impl::StartRound(bool everybody) {
   const std::uint64_t round = rounds_.Start(now_);

@@ -3,7 +3,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "conformance/cluster.h"
 #include "conformance/conformance.h"
@@ -88,6 +90,34 @@ INSTANTIATE_TEST_SUITE_P(Member, Conformance,
                                          {Capability::kLeaderKill, Capability::kLeaderCut,
                                           Capability::kSteady}}),
                          BackendCase::Name);
+
+// Beside the suite: what only a member can tell, and from any thread.
+TEST(MemberLeadership, OneLeadsAndTheNextOneDoesWhenItIsGone) {
+  const std::unique_ptr<InProcessNetwork> network = NewInProcessNetwork();
+  auto started = Cluster::Start({"a:1", "a:2", "a:3"}, [&] { return network->NewTransport(); });
+  ASSERT_TRUE(started.ok()) << started.status();
+  Cluster& cluster = **started;
+  std::vector<GroupLeadership> leads;
+  for (int i = 0; i < Cluster::kSize; ++i) leads.push_back(cluster.member(i).leadership());
+  const auto leader = [&] {
+    int who = -1;
+    for (int i = 0; i < Cluster::kSize; ++i) {
+      if (leads[static_cast<std::size_t>(i)].IsLeader()) who = i;
+    }
+    return who;
+  };
+  while (leader() == -1) std::this_thread::yield();
+  const int first = leader();
+  const Term term = leads[static_cast<std::size_t>(first)].term();
+  const std::stop_token lost = leads[static_cast<std::size_t>(first)].lost();
+  EXPECT_FALSE(lost.stop_requested());
+  cluster.Kill(first);
+  EXPECT_TRUE(lost.stop_requested());
+  EXPECT_FALSE(leads[static_cast<std::size_t>(first)].IsLeader()) << "it outlives its member";
+  while (leader() == -1) std::this_thread::yield();
+  EXPECT_GT(leads[static_cast<std::size_t>(leader())].term(), term);
+  EXPECT_FALSE(GroupLeadership().IsLeader());
+}
 
 }  // namespace
 }  // namespace tenure::conformance

@@ -166,6 +166,40 @@ TEST_F(CostTest, AHandOverCostsTheSameWhateverTheQueue) {
   EXPECT_LT(large, small * 10);
 }
 
+TEST_F(CostTest, AHandOverOfSeveralLocksCostsTheSameWhateverTheQueue) {
+  const auto measure = [this](int waiters) {
+    Start();
+    Client client = Open(60);
+    const AcquireAll all{{{"x"}, {"y"}, {"z"}}, kWaitForever, "", ""};
+    const Reply first = Do(client.Next(all));
+    Revision held = Token(first);
+    for (int i = 0; i < waiters; ++i) {
+      client.acknowledged_through = client.last;
+      EXPECT_TRUE(Is<LockQueued>(Do(client.Next(all))));
+    }
+    Sequence expected = 1;
+    const double hand_overs = Nanoseconds([&] {
+      for (int i = 0; i < waiters; ++i) {
+        client.acknowledged_through = client.last;
+        client.events_seen_through = machine.revision();
+        Apply({client.Next(ReleaseLock{"y", held}), client.Next(ReleaseLock{"x", held}),
+               client.Next(ReleaseLock{"z", held})});
+        const auto told = Told<LockGrantedEvent>(client);
+        ASSERT_EQ(told.size(), 1u);
+        EXPECT_EQ(told[0].acquire, ++expected);
+        held = told[0].token;
+      }
+    });
+    EXPECT_EQ(Look("y").waiting, 0u);
+    std::printf("%6d waiters: %.0f ns a hand-over of three locks\n", waiters, hand_overs / waiters);
+    return hand_overs / waiters;
+  };
+  measure(100);
+  const double small = std::min(measure(200), measure(200));
+  const double large = std::min(measure(10'000), measure(10'000));
+  EXPECT_LT(large, small * 10);
+}
+
 TEST_F(CostTest, ARenewalCostsTheSameWhateverTheNumberOfSessions) {
   const auto measure = [this](int sessions) {
     Start();

@@ -258,6 +258,7 @@ TEST_F(SetsTest, ALongRandomWorkloadKeepsOrderAndAtomicity) {
     bool over = false;
   };
   std::vector<Client> clients;
+  clients.reserve(6);
   for (int i = 0; i < 6; ++i) clients.push_back(Open(1e6));
   std::vector<Asked> asked;
   const auto in_the_way = [](const Asked& a, const Asked& b) {
