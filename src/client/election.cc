@@ -149,6 +149,7 @@ absl::Status Leadership::Proclaim(absl::string_view value, absl::Duration timeou
 
 void Leadership::Proclaim(absl::string_view value, absl::Duration timeout, Done done) {
   if (grant_ == nullptr) return std::move(done)(EmptyStatus("Leadership"));
+  if (grant_->core()->InForkedChild()) return std::move(done)(client::ForkedStatus());
   const std::shared_ptr<std::atomic<bool>>& busy = grant_->busy();
   if (busy->exchange(true, std::memory_order_acq_rel)) {
     return std::move(done)(absl::UnavailableError(

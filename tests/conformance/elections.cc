@@ -1,4 +1,7 @@
 // Elections: who leads, who follows, and who is told.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <string>
 #include <thread>
@@ -374,6 +377,41 @@ TEST_P(Conformance, EmptyElectionHandlesRefuse) {
   EXPECT_FALSE(Leadership().Valid());
   EXPECT_EQ(Coordinator().election("e").Describe().status().code(),
             absl::StatusCode::kFailedPrecondition);
+}
+
+// A child leads nothing, whatever it has copies of, and resigns from nothing when it ends.
+TEST_P(Conformance, AForkedChildLeadsNothing) {
+  Coordinator third = fixture().Connect();
+  Lead leader = third.election("e").Campaign({.value = "parent", .wait = kLong});
+  ASSERT_TRUE(leader.ok()) << leader.status();
+  Observer observer = third.election("e").Observe();
+  ASSERT_TRUE(observer.Next(kLong).ok());
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    const auto refused = absl::StatusCode::kFailedPrecondition;
+    absl::Status proclaimed;
+    leader->Proclaim("child", kLong, [&](absl::Status status) { proclaimed = std::move(status); });
+    const bool answers = !leader->Valid() && proclaimed.code() == refused &&
+                         leader->Proclaim("child").code() == refused &&
+                         leader->HandOver(Candidate()).code() == refused &&
+                         third.election("e").Campaign().status().code() == refused &&
+                         third.election("e").Describe().status().code() == refused &&
+                         third.election("e").Run({}, [](Leadership&) {}).code() == refused &&
+                         observer.Next().status().code() == refused &&
+                         leader->Resign().code() == refused;
+    *leader = Leadership();
+    observer = Observer();
+    third = Coordinator();
+    _exit(answers ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "status " << status;
+  EXPECT_TRUE(leader->Valid());
+  EXPECT_EQ(two().election("e").Campaign({.wait = absl::ZeroDuration()}).status().code(),
+            absl::StatusCode::kAborted);
+  EXPECT_TRUE(leader->Resign(kLong).ok());
 }
 
 // E3: a renewal that nobody answers does not outlast the lease.
