@@ -8,9 +8,13 @@
 //                                                run members themselves
 //   tenure::StartMember({.id = ..., .cluster = ...})->coordinator()   this process is a member
 //
-// and gives Mutexes (mutex.h), under an implicit Session or sessions of one's own (session.h). What
-// a lock protects should check its fencing token (fencing.h). Errors are absl::Status of three
-// kinds (errors.h). Nothing here throws, prints, installs a signal handler or keeps global state.
+// and gives locks (mutex.h, semaphore.h), Elections (election.h) and operations that take effect
+// once (idempotency.h), under an implicit Session or sessions of one's own (session.h). What these
+// protect should check their fencing tokens (fencing.h). Errors are absl::Status of three kinds
+// (errors.h). Nothing here throws, prints, installs a signal handler or keeps global state.
+//
+// Not included here: awaitable.h, for coroutines, and lockable.h, for the standard library's locks,
+// which does throw.
 #ifndef TENURE_TENURE_H_
 #define TENURE_TENURE_H_
 
