@@ -10,7 +10,7 @@ set -eu
 packages="g++ cmake ninja-build git pkg-config ccache mold procps
   libabsl-dev libssl-dev libprotobuf-dev protobuf-compiler libgrpc++-dev
   protobuf-compiler-grpc
-  libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev libhiredis-dev"
+  libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev libhiredis-dev libsqlite3-dev"
 
 for group in "$@"; do
   case $group in
