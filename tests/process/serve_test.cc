@@ -60,7 +60,7 @@ TEST_F(ServeTest, WhatCannotWorkIsSaidInOneLine) {
            {{"status", "--timeout=never"}, "'never'"},
            {{"inspect", "everything"}, "everything"},
            {{"frobnicate"}, "frobnicate"},
-           {{}, "serve, lock, status, inspect or member"}}) {
+           {{}, "serve, lock, elect, once"}}) {
     const Result result = RunTenure(arguments);
     EXPECT_EQ(result.status, 64) << result.err;
     EXPECT_EQ(result.out, "");
