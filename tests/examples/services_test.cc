@@ -145,5 +145,39 @@ TEST_F(ConsumerTest, I6_EachMessageIsWorkedOnOnceThoughOneConsumerDies) {
   EXPECT_THAT(LinesOf(out, "acknowledges last, "), SizeIs(2));
 }
 
+class ShardsTest : public ProcessTest {};
+
+TEST_F(ShardsTest, EachShardHasOneWorkerAndADeadOnesAreTakenOver) {
+  Cluster cluster;
+  const std::string where = "tenure://" + cluster.endpoints();
+  const auto start = [&](const std::string& name) {
+    return Process({Program("shard_worker"), where, name, "4", "2"}, {.input_stays_open = true});
+  };
+  const auto works = [](const Process& worker) {
+    return LinesOf(worker.out(), "works on shard").size();
+  };
+  Process a = start("a");
+  Process b = start("b");
+  ASSERT_TRUE(Eventually([&] { return works(a) == 2 && works(b) == 2; })) << a.err() << b.err();
+  std::string all = a.out() + b.out();
+  for (int shard = 0; shard < 4; ++shard) {
+    EXPECT_THAT(LinesOf(all, absl::StrCat("shard ", shard, ",")), SizeIs(1)) << all;
+  }
+  Process c = start("c");  // waits for what becomes free
+  cluster.member(cluster.AwaitLeader()).Kill();
+  b.Kill();
+  ASSERT_TRUE(Eventually([&] { return works(c) == 2; })) << c.err();
+  EXPECT_EQ(works(a), 2u) << "it has as many as it wants, and has lost none";
+  EXPECT_THAT(LinesOf(a.out(), "loses"), SizeIs(0));
+  all = a.out() + c.out();
+  for (int shard = 0; shard < 4; ++shard) {
+    EXPECT_THAT(LinesOf(all, absl::StrCat("shard ", shard, ",")), SizeIs(1)) << all;
+  }
+  for (Process* worker : {&a, &c}) {
+    worker->CloseInput();
+    EXPECT_EQ(worker->Wait().status, 0);
+  }
+}
+
 }  // namespace
 }  // namespace tenure::process
