@@ -40,7 +40,8 @@ class SequencedCall : public std::enable_shared_from_this<SequencedCall> {
   // [locked] Whether to end rather than to send again after a retry-safe or uncertain failure.
   virtual bool GivesUp(const absl::Status& /*why*/) { return false; }
 
-  // [locked] Whether to send again when the machine says that a table is full.
+  // [locked] Whether to send again when the machine says that a table is full. Such calls free
+  // something, and have a share of the session's window of their own.
   virtual bool OutlastsLimit() const { return false; }
 
   // Sending failed with `why`, and is tried again.
@@ -63,6 +64,7 @@ class SequencedCall : public std::enable_shared_from_this<SequencedCall> {
  private:
   std::weak_ptr<SessionCore> core_;
   Sequence sequence_ = 0;
+  bool sent_ = false;  // ever
   bool uncertain_ = false;
   std::int64_t backoff_ns_ = 0;
   TimerHandle retry_timer_;

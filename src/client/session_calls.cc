@@ -9,6 +9,19 @@
 #include "tenure/errors.h"
 
 namespace tenure::client {
+namespace {
+
+// Below the machine's own bound on a session (machine::Limits::window), so that what frees
+// something always finds room.
+constexpr Sequence kWindow = 8192;
+constexpr Sequence kOrdinaryWindow = kWindow / 2;
+
+}  // namespace
+
+bool SessionCore::InWindow(const SequencedCall& call) const {
+  return call.sequence_ - sequences_.through() <=
+         (call.OutlastsLimit() ? kWindow : kOrdinaryWindow);
+}
 
 Command SessionCore::MakeCommand(Operation operation) {
   Command command;
@@ -27,14 +40,42 @@ absl::Status SessionCore::Start(std::shared_ptr<SequencedCall> call) {
   call->core_ = weak_from_this();
   call->sequence_ = sequences_.Next();
   calls_.emplace(call->sequence_, call);
+  auto& before = held_back_[call->OutlastsLimit() ? 1 : 0];
+  // Not past one that waits, nor past one that is just being sent: callers rely on their order.
+  if (sends_held_back_ || !before.empty() || !InWindow(*call)) {
+    before.push_back(std::move(call));
+    holds_back_.store(true, std::memory_order_relaxed);
+    return absl::OkStatus();
+  }
   Send(call, std::move(lock));
   return absl::OkStatus();
+}
+
+void SessionCore::SendHeldBack() {
+  if (!holds_back_.load(std::memory_order_relaxed)) return;
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (std::exchange(sends_held_back_, true)) return;  // who does so looks again
+  while (true) {
+    std::shared_ptr<SequencedCall> next;
+    for (auto& queue : held_back_) {
+      if (next != nullptr || queue.empty() || !InWindow(*queue.front())) continue;
+      next = std::move(queue.front());
+      queue.pop_front();
+    }
+    if (next == nullptr) break;
+    if (!calls_.contains(next->sequence_)) continue;  // it has left
+    Send(next, std::move(lock));
+    lock = std::unique_lock<std::mutex>(mutex_);
+  }
+  sends_held_back_ = false;
+  holds_back_.store(!held_back_[0].empty() || !held_back_[1].empty(), std::memory_order_relaxed);
 }
 
 void SessionCore::Send(const std::shared_ptr<SequencedCall>& call,
                        std::unique_lock<std::mutex> lock) {
   Command command = MakeCommand(call->MakeOperation());
   command.sequence = call->sequence_;
+  call->sent_ = true;
   const absl::Duration timeout = call->Timeout(loop());
   std::vector<Sequence> said = command.acknowledged;
   lock.unlock();
@@ -75,10 +116,11 @@ void SessionCore::OnAnswer(const std::shared_ptr<SequencedCall>& call,
     return OnFailure(call, RefusalStatus(*answer), std::move(lock));
   }
   sequences_.Finish(call->sequence_);
-  if (!call->Settles(*answer)) return;
-  calls_.erase(it);  // `call` keeps it
+  const bool settled = call->Settles(*answer);
+  if (settled) calls_.erase(it);  // `call` keeps it
   lock.unlock();
-  call->OnReply(shared_from_this(), *std::move(answer));
+  SendHeldBack();
+  if (settled) call->OnReply(shared_from_this(), *std::move(answer));
 }
 
 void SessionCore::OnFailure(const std::shared_ptr<SequencedCall>& call, const absl::Status& why,
@@ -96,6 +138,7 @@ void SessionCore::OnFailure(const std::shared_ptr<SequencedCall>& call, const ab
     }
     calls_.erase(it);
     lock.unlock();
+    SendHeldBack();
     return call->OnFailed(shared_from_this(), why, settled);
   }
   call->backoff_ns_ = NextBackoffNs(call->backoff_ns_, why);
@@ -113,22 +156,32 @@ void SessionCore::OnFailure(const std::shared_ptr<SequencedCall>& call, const ab
 }
 
 bool SessionCore::Take(const SequencedCall& call) {
+  std::shared_ptr<SequencedCall> never_sent;  // dropped outside of the lock
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto it = calls_.find(call.sequence_);
   if (it == calls_.end()) return false;
-  left_.emplace(call.sequence_, std::move(it->second));
+  if (it->second->sent_) {
+    left_.emplace(call.sequence_, std::move(it->second));
+  } else {
+    never_sent = std::move(it->second);
+    sequences_.Finish(call.sequence_);
+  }
   calls_.erase(it);
   return true;
 }
 
 void SessionCore::Finish(Sequence sequence) {
   std::shared_ptr<SequencedCall> left;  // dropped outside of the lock
-  const std::lock_guard<std::mutex> lock(mutex_);
-  sequences_.Finish(sequence);
-  const auto it = left_.find(sequence);
-  if (it == left_.end()) return;
-  left = std::move(it->second);
-  left_.erase(it);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    sequences_.Finish(sequence);
+    const auto it = left_.find(sequence);
+    if (it != left_.end()) {
+      left = std::move(it->second);
+      left_.erase(it);
+    }
+  }
+  SendHeldBack();
 }
 
 void SessionCore::IfOpen(const SequencedCall& call, absl::FunctionRef<void()> touch) {
@@ -187,6 +240,7 @@ void SessionCore::OnEvent(SessionEvent event) {
         /*told=*/true);
     return;
   }
+  SendHeldBack();
   for (std::stop_source& source : broken) source.request_stop();
   if (call != nullptr) return call->OnEvent(shared_from_this(), event);
   if (left != nullptr) left->OnLateEvent(shared_from_this(), event);

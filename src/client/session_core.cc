@@ -48,6 +48,7 @@ SessionCore::~SessionCore() {
     new TimerHandle(std::move(timer_));
     new absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>>(std::move(calls_));
     new absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>>(std::move(left_));
+    new std::array<std::deque<std::shared_ptr<SequencedCall>>, 2>(std::move(held_back_));
     new OpenDone(std::move(open_done_));
     // NOLINTEND(bugprone-unhandled-exception-at-new)
     return;

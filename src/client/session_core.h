@@ -2,8 +2,10 @@
 #ifndef TENURE_CLIENT_SESSION_CORE_H_
 #define TENURE_CLIENT_SESSION_CORE_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -96,6 +98,10 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // ---- calls and events (session_calls.cc)
   Command MakeCommand(Operation operation);  // under mutex_
   void Send(const std::shared_ptr<SequencedCall>& call, std::unique_lock<std::mutex> lock);
+  // The machine keeps replies for so many sequences above the last that is acknowledged: what is
+  // further ahead waits here until it is not.
+  bool InWindow(const SequencedCall& call) const;  // under mutex_
+  void SendHeldBack();
   void OnAnswer(const std::shared_ptr<SequencedCall>& call, const std::vector<Sequence>& said,
                 absl::StatusOr<Reply> answer);
   void OnFailure(const std::shared_ptr<SequencedCall>& call, const absl::Status& why,
@@ -121,6 +127,10 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   Sequences sequences_;
   Revision events_seen_ = 0;
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> calls_;
+  // Not sent yet: ordinary ones, and those that free something.
+  std::array<std::deque<std::shared_ptr<SequencedCall>>, 2> held_back_;
+  std::atomic<bool> holds_back_{false};
+  bool sends_held_back_ = false;
   // Ended from this side, without knowing what became of them.
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> left_;
   GrantList grants_;
