@@ -11,16 +11,31 @@
 namespace tenure::client {
 namespace {
 
-// Below the machine's own bound on a session (machine::Limits::window), so that what frees
-// something always finds room.
-constexpr Sequence kWindow = 8192;
-constexpr Sequence kOrdinaryWindow = kWindow / 2;
+// The machine's own bound on a session (machine::Limits::window); half of it for ordinary calls, so
+// that what frees something finds room.
+constexpr std::size_t kWindow = 8192;
+constexpr std::size_t kOrdinaryWindow = kWindow / 2;
 
 }  // namespace
 
-bool SessionCore::InWindow(const SequencedCall& call) const {
-  return call.sequence_ - sequences_.through() <=
-         (call.OutlastsLimit() ? kWindow : kOrdinaryWindow);
+bool SessionCore::HasPlace(const SequencedCall& call) const {
+  return sequences_.ahead() < (call.OutlastsLimit() ? kWindow : kOrdinaryWindow);
+}
+
+void SessionCore::Number(const std::shared_ptr<SequencedCall>& call) {
+  call->held_back_ = false;
+  call->sequence_ = sequences_.Next();
+  calls_.emplace(call->sequence_, call);
+}
+
+std::vector<std::shared_ptr<SequencedCall>> SessionCore::TakeHeldBack() {
+  std::vector<std::shared_ptr<SequencedCall>> taken;
+  for (auto& queue : held_back_) {
+    for (std::shared_ptr<SequencedCall>& call : std::exchange(queue, {})) {
+      if (std::exchange(call->held_back_, false)) taken.push_back(std::move(call));
+    }
+  }
+  return taken;
 }
 
 Command SessionCore::MakeCommand(Operation operation) {
@@ -38,15 +53,15 @@ absl::Status SessionCore::Start(std::shared_ptr<SequencedCall> call) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (!usable()) return over_;
   call->core_ = weak_from_this();
-  call->sequence_ = sequences_.Next();
-  calls_.emplace(call->sequence_, call);
   auto& before = held_back_[call->OutlastsLimit() ? 1 : 0];
   // Not past one that waits, nor past one that is just being sent: callers rely on their order.
-  if (sends_held_back_ || !before.empty() || !InWindow(*call)) {
+  if (sends_held_back_ || !before.empty() || !HasPlace(*call)) {
+    call->held_back_ = true;
     before.push_back(std::move(call));
     holds_back_.store(true, std::memory_order_relaxed);
     return absl::OkStatus();
   }
+  Number(call);
   Send(call, std::move(lock));
   return absl::OkStatus();
 }
@@ -58,12 +73,13 @@ void SessionCore::SendHeldBack() {
   while (true) {
     std::shared_ptr<SequencedCall> next;
     for (auto& queue : held_back_) {
-      if (next != nullptr || queue.empty() || !InWindow(*queue.front())) continue;
+      if (next != nullptr || queue.empty() || !HasPlace(*queue.front())) continue;
       next = std::move(queue.front());
       queue.pop_front();
     }
     if (next == nullptr) break;
-    if (!calls_.contains(next->sequence_)) continue;  // it has left
+    if (!next->held_back_) continue;  // it has left
+    Number(next);
     Send(next, std::move(lock));
     lock = std::unique_lock<std::mutex>(mutex_);
   }
@@ -75,7 +91,6 @@ void SessionCore::Send(const std::shared_ptr<SequencedCall>& call,
                        std::unique_lock<std::mutex> lock) {
   Command command = MakeCommand(call->MakeOperation());
   command.sequence = call->sequence_;
-  call->sent_ = true;
   const absl::Duration timeout = call->Timeout(loop());
   std::vector<Sequence> said = command.acknowledged;
   lock.unlock();
@@ -155,17 +170,15 @@ void SessionCore::OnFailure(const std::shared_ptr<SequencedCall>& call, const ab
   call->OnRetry(shared_from_this(), why);
 }
 
-bool SessionCore::Take(const SequencedCall& call) {
-  std::shared_ptr<SequencedCall> never_sent;  // dropped outside of the lock
+bool SessionCore::Take(SequencedCall& call) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (call.held_back_) {
+    call.held_back_ = false;  // and it is passed over when its turn comes
+    return true;
+  }
   const auto it = calls_.find(call.sequence_);
   if (it == calls_.end()) return false;
-  if (it->second->sent_) {
-    left_.emplace(call.sequence_, std::move(it->second));
-  } else {
-    never_sent = std::move(it->second);
-    sequences_.Finish(call.sequence_);
-  }
+  left_.emplace(call.sequence_, std::move(it->second));
   calls_.erase(it);
   return true;
 }
@@ -186,7 +199,7 @@ void SessionCore::Finish(Sequence sequence) {
 
 void SessionCore::IfOpen(const SequencedCall& call, absl::FunctionRef<void()> touch) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (calls_.contains(call.sequence_)) touch();
+  if (call.held_back_ || calls_.contains(call.sequence_)) touch();
 }
 
 void SessionCore::WithGrants(absl::FunctionRef<void(GrantList&)> touch) {

@@ -63,7 +63,9 @@ SessionCore::~SessionCore() {
   calls_.clear();
   SendClose(*backend_, id(), key_, absl::Nanoseconds(lease_.ttl_ns()),
             [](absl::StatusOr<Reply>) {});
+  const std::vector<std::shared_ptr<SequencedCall>> held_back = TakeHeldBack();
   EndInOrder(calls, [&](SequencedCall& call) { call.OnOver(over); });
+  for (const auto& call : held_back) call->OnOver(over);
 }
 
 // ---- Opening
