@@ -162,7 +162,8 @@ class ReplicatedBackend final : public Backend {
 
 std::shared_ptr<Backend> NewReplicatedBackend(std::shared_ptr<Loop> loop, LinkFactory factory,
                                               ReplicatedOptions options) {
-  return std::make_shared<ReplicatedBackend>(std::move(loop), std::move(factory), options);
+  return std::make_shared<ReplicatedBackend>(std::move(loop), std::move(factory),
+                                             std::move(options));
 }
 
 }  // namespace tenure::backends

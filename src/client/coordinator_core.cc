@@ -24,8 +24,10 @@ CoordinatorCore::CoordinatorCore(std::shared_ptr<Backend> backend, CoordinatorOp
 
 CoordinatorCore::~CoordinatorCore() {
   if (fork_check_->InChild()) {
+    // NOLINTBEGIN(bugprone-unhandled-exception-at-new): without memory, the process ends
     new std::shared_ptr<Backend>(backend_);  // its threads are the parent's: see SessionCore
     new absl::btree_map<WaiterId, std::shared_ptr<Waiter>>(std::move(waiters_));
+    // NOLINTEND(bugprone-unhandled-exception-at-new)
     return;
   }
   // Sessions that are being opened end with their owner, here.
@@ -86,6 +88,8 @@ void CoordinatorCore::WithSession(absl::Duration limit, std::stop_token cancel, 
       }
     }
   }
+  // Where there is a session, `done` was not given away above.
+  // NOLINTNEXTLINE(bugprone-use-after-move)
   if (session != nullptr) return std::move(done)(std::move(session));
   if (to_open != nullptr) {
     to_open->Open([weak = weak_from_this(),

@@ -170,7 +170,7 @@ absl::Status InProcessTransport::Start(const Identity& self, TransportSink* sink
   endpoint_->self = self;
   endpoint_->loop = loop_.get();
   endpoint_->sink = sink;  // the loop sees it by way of the network's mutex
-  const absl::Status status = network_.Listen(endpoint_);
+  absl::Status status = network_.Listen(endpoint_);
   listening_ = status.ok();
   return status;
 }

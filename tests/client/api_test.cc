@@ -13,7 +13,7 @@
 #define ASSIGN_OR_RETURN(declaration, expression) \
   auto status_or = (expression);                  \
   if (!status_or.ok()) return status_or.status(); \
-  declaration = *std::move(status_or)
+  declaration = *std::move(status_or)  // NOLINT(bugprone-macro-parentheses): it declares
 
 namespace tenure {
 namespace {

@@ -51,7 +51,7 @@ class LoopContract : public ::testing::TestWithParam<LoopMaker> {
 
   std::unique_ptr<LoopUnderTest> under_test_ = GetParam()();
   std::vector<std::string> seen_;  // written on the loop
-  LoopUnderTest::Work See(std::string what) {
+  LoopUnderTest::Work See(const std::string& what) {
     return [this, what] { seen_.push_back(what); };
   }
 };

@@ -155,10 +155,10 @@ TEST_F(CostTest, AHandOverCostsTheSameWhateverTheQueue) {
       }
     });
     EXPECT_EQ(Look("x").waiting, 0u);
-    const double each = hand_overs / (waiters / 2 - 1);
+    const double each = hand_overs / (waiters / 2.0 - 1);
     std::printf("%6d waiters: %.0f ns a cancel, %.0f ns a hand-over\n", waiters,
-                cancels / (waiters / 2), each);
-    return each + cancels / (waiters / 2);
+                cancels / (waiters / 2.0), each);
+    return each + cancels / (waiters / 2.0);
   };
   measure(100);
   const double small = std::min(measure(200), measure(200));

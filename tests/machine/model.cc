@@ -68,7 +68,7 @@ bool Model::RunFirstTimer() {
   struct First {
     std::int64_t due;
     std::uint64_t order = ~std::uint64_t{0};
-    std::string name = "";
+    std::string name = {};
     int what = 0;  // 1: wait for a lock; 2, 3: for an operation; 4: attempt; 5: record
     GrantId who = {};
   } first{now_};
@@ -193,7 +193,7 @@ std::string Model::Run(const Command& command, SessionId opened) {
     TellObservers(32);
     return "closed";
   }
-  const std::string reply = Once(session, command);
+  std::string reply = Once(session, command);
   TellObservers(32);
   return reply;
 }
@@ -227,7 +227,7 @@ std::string Model::Once(Session& session, const Command& command) {
   if (kept != session.replies.end()) return kept->second;
   if (sequence <= session.floor || session.acknowledged.count(sequence) != 0) return "forgotten";
   if (sequence > session.floor + window_) return "limit";
-  const std::string reply = Execute(session, command);
+  std::string reply = Execute(session, command);
   if (reply.rfind("done", 0) == 0) return reply;  // to be asked for again
   session.replies[sequence] = reply;
   return reply;

@@ -119,7 +119,7 @@ void Cluster::Crash(Node& node) {
   node.deadline = Instant::InfiniteFuture();
 }
 
-Output Cluster::Step(Node& node, Event event) {
+Output Cluster::Step(Node& node, const Event& event) {
   Output out = node.core->Step(now(), event);
   node.deadline = out.deadline;
   if (out.write.has_value()) node.memory.Apply(*out.write);

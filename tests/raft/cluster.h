@@ -82,7 +82,7 @@ class Cluster {
   void Start(Node& node, Instant may_vote_from);
   // Loses the core, its messages and all writes that are not durable.
   void Crash(Node& node);
-  Output Step(Node& node, Event event);
+  Output Step(Node& node, const Event& event);
   // Completes the oldest write under way, if there is one.
   void CompleteWrite(Node& node);
   // Tells the core that everything committed was applied.

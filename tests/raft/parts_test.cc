@@ -47,7 +47,7 @@ TEST(QuorumTest, OfAJointConfigurationIsWhatBothHalvesHaveReached) {
   EXPECT_EQ(Reached({}, {9}), 0u);
 }
 
-VoteResult Votes(std::vector<Ballot> all) { return CountVotes(all, all); }
+VoteResult Votes(const std::vector<Ballot>& all) { return CountVotes(all, all); }
 
 TEST(QuorumTest, CountsVotes) {
   const Ballot y = Ballot::kYes;

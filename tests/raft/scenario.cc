@@ -101,7 +101,7 @@ bool Scenario::SetUp(const Words& words) {
     for (const MemberId& id : voters_) {
       Options options = options_;
       options.self = id;
-      options.seed = static_cast<std::uint64_t>(id.name.back());
+      options.seed = static_cast<unsigned char>(id.name.back());
       Cluster::Node& node = cluster_.Add(options);
       node.hard_state.term = 1;
       node.disk.entries.push_back(FirstEntry(Voters(voters_)));
@@ -110,7 +110,7 @@ bool Scenario::SetUp(const Words& words) {
     for (std::size_t i = 1; i < words.size(); ++i) {
       Options options = options_;
       options.self = IdFromText(words[i]);
-      options.seed = static_cast<std::uint64_t>(options.self.name.back());
+      options.seed = static_cast<unsigned char>(options.self.name.back());
       Cluster::Node& node = cluster_.Add(options);
       node.spare = true;
       node.hard_state.term = 1;

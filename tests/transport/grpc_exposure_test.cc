@@ -150,7 +150,7 @@ TEST_F(GrpcExposure, AFrameWithoutEndIsClosed) {
     if (i == 20) ExpectOthersServed();
   }
   EXPECT_TRUE(closed);
-  ASSERT_TRUE(member_.log.Await([&] { return member_.closed.size() >= 1; }));
+  ASSERT_TRUE(member_.log.Await([&] { return !member_.closed.empty(); }));
 }
 
 TEST_F(GrpcExposure, AnOversizedFrameIsRefused) {
