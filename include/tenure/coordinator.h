@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -16,6 +17,7 @@
 #include "tenure/command.h"
 #include "tenure/election.h"
 #include "tenure/idempotency.h"
+#include "tenure/lock_set.h"
 #include "tenure/mutex.h"
 #include "tenure/semaphore.h"
 #include "tenure/session.h"
@@ -60,6 +62,12 @@ class Coordinator {
   // A lock that can be shared, and a semaphore of `total` permits; likewise.
   SharedMutex shared_mutex(absl::string_view name) const;
   Semaphore semaphore(absl::string_view name, std::uint64_t total) const;
+  // Several locks, all or none, without deadlock (lock_set.h); likewise. One round trip when all
+  // are free. Errors as of Mutex and SharedMutex, for any of the names; kInvalidArgument also for
+  // no name, a name twice, LockMode::kPermits, or more than 64 names.
+  absl::StatusOr<LockSetGuard> AcquireAll(std::vector<LockInSet> locks,
+                                          AcquireAllOptions options = {});
+  void AcquireAll(std::vector<LockInSet> locks, AcquireAllOptions options, LockSetCallback done);
   // An election; its campaigns hang on the implicit session.
   Election election(absl::string_view name) const;
   // Operations that take effect once, of one scope; likewise.
@@ -94,6 +102,8 @@ class Coordinator {
   // why stands in the lock's journal (Mutex::Observe). kNotFound: nobody holds it with that token.
   absl::Status BreakLock(absl::string_view name, Revision token, absl::string_view reason,
                          absl::Duration timeout = absl::Seconds(5));
+  void BreakLock(absl::string_view name, Revision token, absl::string_view reason,
+                 absl::Duration timeout, absl::AnyInvocable<void(absl::Status) &&> done);
   // The same of the lead of an election, by its term, and of an attempt at an operation.
   absl::Status BreakLeadership(absl::string_view name, Revision term, absl::string_view reason,
                                absl::Duration timeout = absl::Seconds(5));

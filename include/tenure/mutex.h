@@ -84,10 +84,15 @@ struct LockOptions {
   // Tells apart who uses the lock within the session; up to 256 bytes. Two owners of one session
   // are as two sessions.
   std::string owner;
+  // Lets session and owner that hold the lock exclusively have it again at once, in a guard of its
+  // own with the same token. The last of these guards frees the lock; a break takes all of them.
+  // Off by default: it hides that a function is entered under a lock which its caller holds too.
+  // Needs an owner.
+  bool reentrant = false;
 };
 
 // A handle on a lock's name: cheap to copy, thread-safe. Calls on one handle contend with one
-// another like those of different processes: the lock is not re-entrant.
+// another like those of different processes, unless LockOptions::reentrant says otherwise.
 //
 // Errors of Lock and TryLock:
 //   kAborted             not acquired: held by somebody else, and the wait is over. The message
@@ -154,12 +159,25 @@ class SharedMutex {
   absl::StatusOr<LockGuard> LockShared(LockOptions options = {});
   void LockShared(LockOptions options, LockCallback done);
 
+  // The same with no wait.
+  absl::StatusOr<LockGuard> TryLock();
+  void TryLock(LockCallback done);
+  absl::StatusOr<LockGuard> TryLockShared();
+  void TryLockShared(LockCallback done);
+
   // Turns an exclusive guard of this lock into a shared one, with the same token, without letting
   // anybody else in between; those who wait to share come in. The guard stays as it is on any
   // error. kNotFound: the lock was not held exclusively with that token any more.
+  // kFailedPrecondition: its owner holds it more than once.
   absl::Status Downgrade(LockGuard& guard, absl::Duration timeout = absl::Seconds(5));
+  void Downgrade(LockGuard& guard, absl::Duration timeout,
+                 absl::AnyInvocable<void(absl::Status) &&> done);
 
+  // As those of Mutex.
   absl::StatusOr<LockDescription> Inspect(absl::Duration timeout = absl::Seconds(5));
+  void Inspect(absl::Duration timeout,
+               absl::AnyInvocable<void(absl::StatusOr<LockDescription>) &&> done);
+  Observer Observe(Revision after = 0);
 
  private:
   std::shared_ptr<client::HandleCore> core_;

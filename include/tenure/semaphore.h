@@ -13,6 +13,8 @@
 #include "absl/time/time.h"
 #include "tenure/command.h"
 #include "tenure/mutex.h"
+#include "tenure/observer.h"
+#include "tenure/types.h"
 
 namespace tenure {
 
@@ -44,9 +46,16 @@ class Semaphore {
   // One round trip where there are enough.
   absl::StatusOr<LockGuard> Acquire(AcquireOptions options = {});
   void Acquire(AcquireOptions options, Mutex::LockCallback done);
+  // With no wait.
+  absl::StatusOr<LockGuard> TryAcquire(std::uint64_t permits = 1);
+  void TryAcquire(std::uint64_t permits, Mutex::LockCallback done);
 
   // Who has permits, and who waits: a linearizable read.
   absl::StatusOr<LockDescription> Inspect(absl::Duration timeout = absl::Seconds(5));
+  void Inspect(absl::Duration timeout,
+               absl::AnyInvocable<void(absl::StatusOr<LockDescription>) &&> done);
+  // As Mutex::Observe.
+  Observer Observe(Revision after = 0);
 
  private:
   std::shared_ptr<client::HandleCore> core_;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -24,9 +25,12 @@ namespace tenure {
 
 class Election;
 class IdempotencyStore;
+class LockSetGuard;
 class Mutex;
 class Semaphore;
 class SharedMutex;
+struct AcquireAllOptions;
+struct LockInSet;
 
 namespace client {
 class SessionCore;  // src/client/session_core.h
@@ -78,6 +82,10 @@ class Session {
   Mutex mutex(absl::string_view name) const;
   SharedMutex shared_mutex(absl::string_view name) const;
   Semaphore semaphore(absl::string_view name, std::uint64_t total) const;
+  // Several locks, all or none, whose grants hang on this session: see Coordinator::AcquireAll.
+  absl::StatusOr<LockSetGuard> AcquireAll(std::vector<LockInSet> locks, AcquireAllOptions options);
+  void AcquireAll(std::vector<LockInSet> locks, AcquireAllOptions options,
+                  absl::AnyInvocable<void(absl::StatusOr<LockSetGuard>) &&> done);
   // An election whose campaigns hang on this session.
   Election election(absl::string_view name) const;
   // Operations whose attempts hang on this session.

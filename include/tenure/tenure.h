@@ -28,6 +28,7 @@
 #include "tenure/fencing.h"
 #include "tenure/idempotency.h"
 #include "tenure/local.h"
+#include "tenure/lock_set.h"
 #include "tenure/member.h"
 #include "tenure/mutex.h"
 #include "tenure/semaphore.h"

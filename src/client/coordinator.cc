@@ -76,19 +76,25 @@ class Breaking final : public client::Errand {
   const BreakLock broken_;
 };
 
+void Break(const std::shared_ptr<client::CoordinatorCore>& core, BreakLock broken,
+           absl::Duration timeout, client::Errand::Done done) {
+  if (core == nullptr) return std::move(done)(Empty());
+  using Done = client::Errand::Done;
+  client::HandleCore(broken.name, core)
+      .WithSession(
+          std::max(timeout, absl::ZeroDuration()), {}, std::move(done),
+          [broken = std::move(broken), timeout](const std::shared_ptr<client::SessionCore>& session,
+                                                Done then, absl::Duration /*spent*/) mutable {
+            client::Errand::Start(
+                session, std::make_shared<Breaking>(std::move(broken), timeout, std::move(then)));
+          });
+}
+
 absl::Status Break(const std::shared_ptr<client::CoordinatorCore>& core, BreakLock broken,
                    absl::Duration timeout) {
   if (core == nullptr) return Empty();
-  const client::HandleCore handle(broken.name, core);
-  return client::BlockOn<absl::Status>(handle, [&](auto done) {
-    using Done = client::Errand::Done;
-    handle.WithSession(
-        std::max(timeout, absl::ZeroDuration()), {}, Done(std::move(done)),
-        [&broken, timeout](const std::shared_ptr<client::SessionCore>& session, Done then,
-                           absl::Duration /*spent*/) {
-          client::Errand::Start(
-              session, std::make_shared<Breaking>(std::move(broken), timeout, std::move(then)));
-        });
+  return client::BlockOn<absl::Status>(client::HandleCore(broken.name, core), [&](auto done) {
+    Break(core, std::move(broken), timeout, std::move(done));
   });
 }
 
@@ -180,6 +186,13 @@ absl::Status Coordinator::BreakLock(absl::string_view name, Revision token,
                                     absl::string_view reason, absl::Duration timeout) {
   return Break(core_, {ObjectKind::kLock, "", std::string(name), token, std::string(reason)},
                timeout);
+}
+
+void Coordinator::BreakLock(absl::string_view name, Revision token, absl::string_view reason,
+                            absl::Duration timeout,
+                            absl::AnyInvocable<void(absl::Status) &&> done) {
+  Break(core_, {ObjectKind::kLock, "", std::string(name), token, std::string(reason)}, timeout,
+        std::move(done));
 }
 
 absl::Status Coordinator::BreakLeadership(absl::string_view name, Revision term,

@@ -59,25 +59,30 @@ absl::Status RefusalStatus(const Reply& reply) {
 }
 
 absl::Status HeldStatus(absl::string_view name, bool led, const LockHeld& held) {
-  if (held.held_back_ns > 0) return absl::AbortedError(HeldBack(name, held.held_back_ns));
+  const absl::string_view which = held.name.empty() ? name : absl::string_view(held.name);
+  const std::string of = which == name ? "" : absl::StrCat(name, " was not acquired: ");
+  if (held.held_back_ns > 0) {
+    return absl::AbortedError(absl::StrCat(of, HeldBack(which, held.held_back_ns)));
+  }
   if (held.holder.session == 0) {
     return absl::AbortedError(
-        absl::StrCat(name, " is being handed over; ", Waiting(held.waiting, " before you")));
+        absl::StrCat(of, which, " is being handed over; ", Waiting(held.waiting, " before you")));
   }
-  return absl::AbortedError(absl::StrCat(name, led ? " is led by " : " is held by ",
+  return absl::AbortedError(absl::StrCat(of, which, led ? " is led by " : " is held by ",
                                          Who(held.holder), "; ",
                                          Waiting(held.waiting, " before you")));
 }
 
 absl::Status WaitOverStatus(absl::string_view name, bool led, absl::Duration wait,
                             const LockQueued& queued) {
+  const absl::string_view which = queued.name.empty() ? name : absl::string_view(queued.name);
   std::string then;
   if (queued.held_back_ns > 0) {
-    then = HeldBack(name, queued.held_back_ns);
+    then = HeldBack(which, queued.held_back_ns);
   } else if (queued.holder.session == 0) {
-    then = absl::StrCat(name, " was being handed over");
+    then = absl::StrCat(which, " was being handed over");
   } else {
-    then = absl::StrCat(name, led ? " was led by " : " was held by ", Who(queued.holder));
+    then = absl::StrCat(which, led ? " was led by " : " was held by ", Who(queued.holder));
   }
   return absl::AbortedError(absl::StrCat(
       name, led ? " was not won within " : " was not acquired within ", absl::FormatDuration(wait),

@@ -58,7 +58,8 @@ void GrantList::Add(Grant* grant) {
   if (first_ != nullptr) first_->previous_ = grant;
   first_ = grant;
   if (early_.empty()) return;
-  const auto it = std::find(early_.begin(), early_.end(), grant->token());
+  const auto it = std::find_if(early_.begin(), early_.end(),
+                               [&](const LockLostEvent& lost) { return Means(lost, *grant); });
   if (it == early_.end()) return;
   early_.erase(it);
   grant->broken_.store(true, std::memory_order_release);
@@ -69,17 +70,23 @@ void GrantList::Remove(Grant* grant) {
   if (grant->next_ != nullptr) grant->next_->previous_ = grant->previous_;
 }
 
-std::vector<std::stop_source> GrantList::Break(Revision token) {
+bool GrantList::Means(const LockLostEvent& lost, const Grant& grant) {
+  // Only several locks at once share a token; the name of an attempt is not all of its key.
+  return grant.token() == lost.token &&
+         (grant.kind() != GrantKind::kLock || grant.name() == lost.name);
+}
+
+std::vector<std::stop_source> GrantList::Break(const LockLostEvent& lost) {
   std::vector<std::stop_source> told;
   bool found = false;
   for (Grant* grant = first_; grant != nullptr; grant = grant->next_) {
-    if (grant->token() != token) continue;
+    if (!Means(lost, *grant)) continue;
     found = true;
     grant->broken_.store(true, std::memory_order_release);
     if (grant->lost_.has_value()) told.push_back(*grant->lost_);
   }
   if (!found) {
-    early_.push_back(token);
+    early_.push_back(lost);
     if (early_.size() > kEarlyMax) early_.pop_front();
   }
   return told;

@@ -7,7 +7,7 @@
 #include <stop_token>
 #include <vector>
 
-#include "tenure/types.h"
+#include "tenure/command.h"
 
 namespace tenure::client {
 
@@ -19,16 +19,19 @@ class GrantList {
   void Add(Grant* grant);
   void Remove(Grant* grant);
   // An administrator took what was granted with this token. Several have one token: of a lock that
-  // its owner took again. Returns whom to tell, outside of the lock.
-  std::vector<std::stop_source> Break(Revision token);
+  // its owner took again, all of which are lost; and of several locks that were taken at once, of
+  // which only the one of that name is. Returns whom to tell, outside of the lock.
+  std::vector<std::stop_source> Break(const LockLostEvent& lost);
 
  private:
+  static bool Means(const LockLostEvent& lost, const Grant& grant);
+
   // With a machine in this process the break may be told, by the thread that broke it, before the
   // grant is in the list.
   static constexpr std::size_t kEarlyMax = 64;
 
   Grant* first_ = nullptr;
-  std::deque<Revision> early_;  // broken, and not in the list then
+  std::deque<LockLostEvent> early_;  // broken, and not in the list then
 };
 
 }  // namespace tenure::client

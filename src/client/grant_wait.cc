@@ -1,15 +1,38 @@
 #include "client/grant_wait.h"
 
+#include <cstddef>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "client/describe.h"
 #include "client/release.h"
 
 namespace tenure::client {
 
+namespace {
+
+// For messages.
+struct Name {
+  std::string operator()(const AcquireAll& all) const {
+    constexpr std::size_t kNamed = 3;
+    std::string names;
+    for (std::size_t i = 0; i < all.locks.size() && i < kNamed; ++i) {
+      absl::StrAppend(&names, i == 0 ? "" : " + ", all.locks[i].name);
+    }
+    if (all.locks.size() > kNamed)
+      absl::StrAppend(&names, " + ", all.locks.size() - kNamed, " more");
+    return names;
+  }
+  template <typename One>
+  std::string operator()(const One& one) const {
+    return one.name;
+  }
+};
+
+}  // namespace
+
 GrantWait::GrantWait(Wanted wanted, absl::Duration wait, absl::Duration spent)
-    : Wait(std::visit([](const auto& operation) { return operation.name; }, wanted), wait, spent),
-      wanted_(std::move(wanted)) {}
+    : Wait(std::visit(Name(), wanted), wait, spent), wanted_(std::move(wanted)) {}
 
 GrantKind GrantWait::kind() const {
   return std::holds_alternative<Campaign>(wanted_) ? GrantKind::kElection : GrantKind::kLock;
@@ -41,25 +64,59 @@ void GrantWait::OnReply(const Core& core, Reply reply) {
 
 void GrantWait::OnEvent(const Core& core, const SessionEvent& event) {
   if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
-    return Granted(core, {granted->token, granted->fence, granted->seat});
+    LockGranted grant;
+    grant.token = granted->token;
+    grant.fence = granted->fence;
+    grant.seat = granted->seat;
+    grant.fences = granted->fences;
+    return Granted(core, grant);
   }
   EndOfTime();
 }
 
 void GrantWait::Granted(const Core& core, const LockGranted& granted) {
   StopTimer();
-  Succeed(std::make_unique<Grant>(core, kind(), name(), granted));
+  Succeed(core, granted);
+}
+
+std::unique_ptr<Grant> GrantWait::MakeGrant(const Core& core, const LockGranted& granted) const {
+  return std::make_unique<Grant>(core, kind(), name(), granted);
+}
+
+std::vector<std::unique_ptr<Grant>> GrantWait::MakeGrants(const Core& core,
+                                                          const LockGranted& granted) const {
+  std::vector<std::unique_ptr<Grant>> grants;
+  const auto* all = std::get_if<AcquireAll>(&wanted_);
+  if (all == nullptr) return grants;
+  grants.reserve(all->locks.size());
+  for (std::size_t i = 0; i < all->locks.size(); ++i) {
+    LockGranted one;
+    one.token = granted.token;
+    one.fence = i < granted.fences.size() ? granted.fences[i] : granted.fence;
+    grants.push_back(std::make_unique<Grant>(core, kind(), all->locks[i].name, one));
+  }
+  return grants;
+}
+
+void GrantWait::Return(const Core& core, Revision token) {
+  const auto* all = std::get_if<AcquireAll>(&wanted_);
+  if (all == nullptr) {
+    return Release::Start(core, kind(), name(), token, absl::ZeroDuration(), nullptr);
+  }
+  for (const LockInSet& one : all->locks) {
+    Release::Start(core, kind(), one.name, token, absl::ZeroDuration(), nullptr);
+  }
 }
 
 void GrantWait::GiveBack(const Core& core, const Reply& reply) {
   if (const auto* granted = std::get_if<LockGranted>(&reply.result)) {
-    Release::Start(core, kind(), name(), granted->token, absl::ZeroDuration(), nullptr);
+    Return(core, granted->token);
   }
 }
 
 void GrantWait::OnLateEvent(const Core& core, const SessionEvent& event) {
   if (const auto* granted = std::get_if<LockGrantedEvent>(&event.body)) {
-    Release::Start(core, kind(), name(), granted->token, absl::ZeroDuration(), nullptr);
+    Return(core, granted->token);
   }
 }
 

@@ -6,8 +6,10 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
@@ -19,11 +21,12 @@
 namespace tenure::client {
 
 // What ends in a LockGranted. Its `wait_ns` is filled in when it is sent.
-using Wanted = std::variant<AcquireLock, Campaign>;
+using Wanted = std::variant<AcquireLock, Campaign, AcquireAll>;
 
 class GrantWait : public Wait {
  public:
-  // `spent` of `wait` is over already. `done` runs once, with a Guard made of a Grant.
+  // `spent` of `wait` is over already. `done` runs once, with a Guard made of a Grant or, for an
+  // AcquireAll, of one for each name in their order.
   template <typename Guard>
   static void Start(
       const std::shared_ptr<SessionCore>& core, Wanted wanted, absl::Duration wait,
@@ -37,7 +40,10 @@ class GrantWait : public Wait {
  protected:
   GrantWait(Wanted wanted, absl::Duration wait, absl::Duration spent);
 
-  virtual void Succeed(std::unique_ptr<Grant> grant) = 0;
+  virtual void Succeed(const Core& core, const LockGranted& granted) = 0;
+  std::unique_ptr<Grant> MakeGrant(const Core& core, const LockGranted& granted) const;
+  std::vector<std::unique_ptr<Grant>> MakeGrants(const Core& core,
+                                                 const LockGranted& granted) const;
 
  private:
   template <typename Guard>
@@ -52,6 +58,7 @@ class GrantWait : public Wait {
   void GiveBack(const Core& core, const Reply& reply) final;
   void OnLateEvent(const Core& core, const SessionEvent& event) final;
   void Granted(const Core& core, const LockGranted& granted);
+  void Return(const Core& core, Revision token);
 
   const Wanted wanted_;
   std::optional<LockQueued> queued_;  // under the session's lock while the call is open
@@ -66,7 +73,13 @@ class GrantWait::For final : public GrantWait {
       : GrantWait(std::move(wanted), wait, spent), done_(std::move(done)) {}
 
  private:
-  void Succeed(std::unique_ptr<Grant> grant) override { std::move(done_)(Guard(std::move(grant))); }
+  void Succeed(const Core& core, const LockGranted& granted) override {
+    if constexpr (std::is_constructible_v<Guard, std::unique_ptr<Grant>>) {
+      std::move(done_)(Guard(MakeGrant(core, granted)));
+    } else {
+      std::move(done_)(Guard(MakeGrants(core, granted)));
+    }
+  }
   void Fail(absl::Status why) override { std::move(done_)(std::move(why)); }
 
   Done done_;

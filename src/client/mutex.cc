@@ -27,6 +27,7 @@ void Acquire(const client::HandleCore& core, LockMode mode, LockOptions options,
   wanted.mode = mode;
   wanted.delay_ns = absl::ToInt64Nanoseconds(options.lock_delay);
   wanted.owner = std::move(options.owner);
+  wanted.reentrant = options.reentrant;
   core.Ask<LockGuard>(std::move(wanted), options.wait, std::move(options.cancel), std::move(done));
 }
 
@@ -173,23 +174,49 @@ void SharedMutex::LockShared(LockOptions options, LockCallback done) {
   Acquire(*core_, LockMode::kShared, std::move(options), std::move(done));
 }
 
+absl::StatusOr<LockGuard> SharedMutex::TryLock() { return Lock({.wait = absl::ZeroDuration()}); }
+
+void SharedMutex::TryLock(LockCallback done) {
+  Lock({.wait = absl::ZeroDuration()}, std::move(done));
+}
+
+absl::StatusOr<LockGuard> SharedMutex::TryLockShared() {
+  return LockShared({.wait = absl::ZeroDuration()});
+}
+
+void SharedMutex::TryLockShared(LockCallback done) {
+  LockShared({.wait = absl::ZeroDuration()}, std::move(done));
+}
+
 absl::Status SharedMutex::Downgrade(LockGuard& guard, absl::Duration timeout) {
   if (core_ == nullptr) return EmptyStatus("SharedMutex");
-  if (guard.grant_ == nullptr) return EmptyStatus("LockGuard");
+  return client::BlockOn<absl::Status>(
+      *core_, [&](auto done) { Downgrade(guard, timeout, std::move(done)); });
+}
+
+void SharedMutex::Downgrade(LockGuard& guard, absl::Duration timeout,
+                            absl::AnyInvocable<void(absl::Status) &&> done) {
+  if (core_ == nullptr) return std::move(done)(EmptyStatus("SharedMutex"));
+  if (guard.grant_ == nullptr) return std::move(done)(EmptyStatus("LockGuard"));
   if (guard.name() != name()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("that guard holds ", guard.name(), ", not ", name()));
+    return std::move(done)(absl::InvalidArgumentError(
+        absl::StrCat("that guard holds ", guard.name(), ", not ", name())));
   }
-  return client::BlockOn<absl::Status>(*core_, [&](auto done) {
-    client::Errand::Start(guard.grant_->core(),
-                          std::make_shared<Downgrading>(tenure::Downgrade{name(), guard.token()},
-                                                        timeout, std::move(done)));
-  });
+  client::Errand::Start(guard.grant_->core(),
+                        std::make_shared<Downgrading>(tenure::Downgrade{name(), guard.token()},
+                                                      timeout, std::move(done)));
 }
 
 absl::StatusOr<LockDescription> SharedMutex::Inspect(absl::Duration timeout) {
   return InspectLock("SharedMutex", core_.get(), timeout);
 }
+
+void SharedMutex::Inspect(absl::Duration timeout,
+                          absl::AnyInvocable<void(absl::StatusOr<LockDescription>) &&> done) {
+  InspectLock("SharedMutex", core_.get(), timeout, std::move(done));
+}
+
+Observer SharedMutex::Observe(Revision after) { return Mutex(core_).Observe(after); }
 
 // ---- Semaphore
 // -------------------------------------------------------------------------------------
@@ -216,8 +243,23 @@ void Semaphore::Acquire(AcquireOptions options, Mutex::LockCallback done) {
                         std::move(done));
 }
 
+absl::StatusOr<LockGuard> Semaphore::TryAcquire(std::uint64_t permits) {
+  return Acquire({.permits = permits, .wait = absl::ZeroDuration()});
+}
+
+void Semaphore::TryAcquire(std::uint64_t permits, Mutex::LockCallback done) {
+  Acquire({.permits = permits, .wait = absl::ZeroDuration()}, std::move(done));
+}
+
 absl::StatusOr<LockDescription> Semaphore::Inspect(absl::Duration timeout) {
   return InspectLock("Semaphore", core_.get(), timeout);
 }
+
+void Semaphore::Inspect(absl::Duration timeout,
+                        absl::AnyInvocable<void(absl::StatusOr<LockDescription>) &&> done) {
+  InspectLock("Semaphore", core_.get(), timeout, std::move(done));
+}
+
+Observer Semaphore::Observe(Revision after) { return Mutex(core_).Observe(after); }
 
 }  // namespace tenure

@@ -234,7 +234,7 @@ void SessionCore::OnEvent(SessionEvent event) {
     if (event.session != id() || event.revision <= events_seen_ || !usable()) return;
     events_seen_ = event.revision;
     if (const auto* lost = std::get_if<LockLostEvent>(&event.body)) {
-      broken = grants_.Break(lost->token);
+      broken = grants_.Break(*lost);
     } else if (const Sequence ended = std::visit(EndedWait(), event.body); ended != 0) {
       const auto it = calls_.find(ended);
       if (it != calls_.end()) {
