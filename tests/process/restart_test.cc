@@ -66,7 +66,8 @@ TEST_F(RestartTest, C10_AMemberWithoutItsMemoryIsNotCountedForTheEarlierOne) {
   EXPECT_EQ(RunTenure({"lock", "a", "--", "true"}, cluster.endpoints()).status, 0);
   cluster.member(other).Pause();
   cluster.Restart(restarted);
-  ASSERT_TRUE(Eventually([&] { return cluster.Status(leader)["leader"].get<std::string>().empty(); }));
+  ASSERT_TRUE(
+      Eventually([&] { return cluster.Status(leader)["leader"].get<std::string>().empty(); }));
   const Result refused = RunTenure({"lock", "a", "--wait=3s", "--", "true"}, cluster.endpoints());
   EXPECT_EQ(refused.status, 69);
   EXPECT_THAT(refused.err, IsOneLine());

@@ -69,7 +69,8 @@ TEST_F(StatusTest, IsWholeWithALeaderAndWithout) {
   // Alone, a member of three has no leader after a while, and answers all the same.
   const int alone = leader;
   for (const int other : cluster.AllBut(alone)) cluster.member(other).Pause();
-  ASSERT_TRUE(Eventually([&] { return cluster.Status(alone)["leader"].get<std::string>().empty(); }));
+  ASSERT_TRUE(
+      Eventually([&] { return cluster.Status(alone)["leader"].get<std::string>().empty(); }));
   for (const nlohmann::json& status : {cluster.Status(alone), cluster.Status()}) {
     ExpectComplete(status);
     EXPECT_EQ(status["leader"], "");
