@@ -25,7 +25,7 @@ namespace {
 
 class Bank final : public bank::Bank::Service {
  public:
-  Bank(tenure::Coordinator coordinator, std::string ledger)
+  Bank(const tenure::Coordinator& coordinator, std::string ledger)
       : transfers_(coordinator.idempotency("bank.Transfer")), ledger_(std::move(ledger)) {}
 
   grpc::Status Transfer(grpc::ServerContext* context, const bank::TransferRequest* request,
@@ -85,7 +85,8 @@ int Serve(const std::string& id, const std::string& cluster, const std::string& 
   return 0;
 }
 
-int Transfer(const std::string& address, const std::string& key, bank::TransferRequest request) {
+int Transfer(const std::string& address, const std::string& key,
+             const bank::TransferRequest& request) {
   const auto bank =
       bank::Bank::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
@@ -116,7 +117,7 @@ int main(int argc, char** argv) {
     request.set_from(argv[4]);
     request.set_to(argv[5]);
     request.set_cents(std::atoll(argv[6]));
-    return Transfer(argv[2], argv[3], std::move(request));
+    return Transfer(argv[2], argv[3], request);
   }
   std::fprintf(stderr,
                "usage: bank serve ID CLUSTER ADDRESS LEDGER [new]\n"

@@ -12,7 +12,7 @@ namespace {
 tenure::FencingGate gate;  // the printer's own: it refuses lower tokens than it has seen
 
 absl::Status PrintPage(tenure::Revision token) {
-  const absl::Status admitted = gate.Admit(token);
+  absl::Status admitted = gate.Admit(token);
   if (admitted.ok()) std::printf("printed a page\n");
   return admitted;
 }

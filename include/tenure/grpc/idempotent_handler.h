@@ -110,10 +110,10 @@ template <typename Request, typename Response, typename Handler>
     return std::forward<Handler>(handler)(none);
   }
   const std::string key(found->second.data(), found->second.size());
-  const auto retry_later = [&](std::string message) {
+  const auto retry_later = [&](const std::string& message) {
     context->AddTrailingMetadata(kRetryPushback,
                                  absl::StrCat(absl::ToInt64Milliseconds(options.retry_after)));
-    return ::grpc::Status(::grpc::StatusCode::ABORTED, std::move(message));
+    return ::grpc::Status(::grpc::StatusCode::ABORTED, message);
   };
   absl::StatusOr<Begun> begun = store.Begin(
       key, Fingerprint(internal::DeterministicBytes(request)),
@@ -139,7 +139,7 @@ template <typename Request, typename Response, typename Handler>
         absl::StrCat("what is stored for this ", kIdempotencyKey, " is no answer of this method"));
   }
   Attempt& attempt = begun->attempt;
-  const ::grpc::Status status = std::forward<Handler>(handler)(attempt);
+  ::grpc::Status status = std::forward<Handler>(handler)(attempt);
   absl::Status stored;
   if (status.ok()) {
     stored = attempt.Complete(response->SerializeAsString());
