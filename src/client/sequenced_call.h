@@ -16,7 +16,7 @@ namespace tenure::client {
 class SessionCore;
 
 // What SessionCore::Start sends until the machine has answered or the session is over. A call is
-// *open* while the session's table has it; whoever takes it out of there (a reply, an event, a
+// *open* while the session has it; whoever takes it out of there (a reply, an event, a
 // deadline, a cancel, the session's end) ends it, so it ends once.
 //
 // Hooks marked [locked] run under the session's lock and call nothing; the others run outside of
@@ -25,6 +25,7 @@ class SequencedCall : public std::enable_shared_from_this<SequencedCall> {
  public:
   virtual ~SequencedCall() = default;
 
+  // 0 until it is sent for the first time.
   Sequence sequence() const { return sequence_; }
 
  protected:
@@ -40,7 +41,8 @@ class SequencedCall : public std::enable_shared_from_this<SequencedCall> {
   // [locked] Whether to end rather than to send again after a retry-safe or uncertain failure.
   virtual bool GivesUp(const absl::Status& /*why*/) { return false; }
 
-  // [locked] Whether to send again when the machine says that a table is full.
+  // [locked] Whether to send again when the machine says that a table is full. Such calls free
+  // something, and have a share of the session's window of their own.
   virtual bool OutlastsLimit() const { return false; }
 
   // Sending failed with `why`, and is tried again.
@@ -63,6 +65,7 @@ class SequencedCall : public std::enable_shared_from_this<SequencedCall> {
  private:
   std::weak_ptr<SessionCore> core_;
   Sequence sequence_ = 0;
+  bool held_back_ = false;  // it is open, and waits for a place in the session's window
   bool uncertain_ = false;
   std::int64_t backoff_ns_ = 0;
   TimerHandle retry_timer_;

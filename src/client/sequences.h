@@ -53,6 +53,8 @@ class Sequences {
   }
 
   Sequence through() const { return through_; }
+  // How many are numbered above that.
+  std::size_t ahead() const { return finished_.size(); }
 
  private:
   static constexpr std::size_t kSinglesMax = 256;

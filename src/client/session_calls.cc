@@ -9,6 +9,34 @@
 #include "tenure/errors.h"
 
 namespace tenure::client {
+namespace {
+
+// The machine's own bound on a session (machine::Limits::window); half of it for ordinary calls, so
+// that what frees something finds room.
+constexpr std::size_t kWindow = 8192;
+constexpr std::size_t kOrdinaryWindow = kWindow / 2;
+
+}  // namespace
+
+bool SessionCore::HasPlace(const SequencedCall& call) const {
+  return sequences_.ahead() < (call.OutlastsLimit() ? kWindow : kOrdinaryWindow);
+}
+
+void SessionCore::Number(const std::shared_ptr<SequencedCall>& call) {
+  call->held_back_ = false;
+  call->sequence_ = sequences_.Next();
+  calls_.emplace(call->sequence_, call);
+}
+
+std::vector<std::shared_ptr<SequencedCall>> SessionCore::TakeHeldBack() {
+  std::vector<std::shared_ptr<SequencedCall>> taken;
+  for (auto& queue : held_back_) {
+    for (std::shared_ptr<SequencedCall>& call : std::exchange(queue, {})) {
+      if (std::exchange(call->held_back_, false)) taken.push_back(std::move(call));
+    }
+  }
+  return taken;
+}
 
 Command SessionCore::MakeCommand(Operation operation) {
   Command command;
@@ -25,10 +53,38 @@ absl::Status SessionCore::Start(std::shared_ptr<SequencedCall> call) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (!usable()) return over_;
   call->core_ = weak_from_this();
-  call->sequence_ = sequences_.Next();
-  calls_.emplace(call->sequence_, call);
+  auto& before = held_back_[call->OutlastsLimit() ? 1 : 0];
+  // Not past one that waits, nor past one that is just being sent: callers rely on their order.
+  if (sends_held_back_ || !before.empty() || !HasPlace(*call)) {
+    call->held_back_ = true;
+    before.push_back(std::move(call));
+    holds_back_.store(true, std::memory_order_relaxed);
+    return absl::OkStatus();
+  }
+  Number(call);
   Send(call, std::move(lock));
   return absl::OkStatus();
+}
+
+void SessionCore::SendHeldBack() {
+  if (!holds_back_.load(std::memory_order_relaxed)) return;
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (std::exchange(sends_held_back_, true)) return;  // who does so looks again
+  while (true) {
+    std::shared_ptr<SequencedCall> next;
+    for (auto& queue : held_back_) {
+      if (next != nullptr || queue.empty() || !HasPlace(*queue.front())) continue;
+      next = std::move(queue.front());
+      queue.pop_front();
+    }
+    if (next == nullptr) break;
+    if (!next->held_back_) continue;  // it has left
+    Number(next);
+    Send(next, std::move(lock));
+    lock = std::unique_lock<std::mutex>(mutex_);
+  }
+  sends_held_back_ = false;
+  holds_back_.store(!held_back_[0].empty() || !held_back_[1].empty(), std::memory_order_relaxed);
 }
 
 void SessionCore::Send(const std::shared_ptr<SequencedCall>& call,
@@ -75,10 +131,11 @@ void SessionCore::OnAnswer(const std::shared_ptr<SequencedCall>& call,
     return OnFailure(call, RefusalStatus(*answer), std::move(lock));
   }
   sequences_.Finish(call->sequence_);
-  if (!call->Settles(*answer)) return;
-  calls_.erase(it);  // `call` keeps it
+  const bool settled = call->Settles(*answer);
+  if (settled) calls_.erase(it);  // `call` keeps it
   lock.unlock();
-  call->OnReply(shared_from_this(), *std::move(answer));
+  SendHeldBack();
+  if (settled) call->OnReply(shared_from_this(), *std::move(answer));
 }
 
 void SessionCore::OnFailure(const std::shared_ptr<SequencedCall>& call, const absl::Status& why,
@@ -96,6 +153,7 @@ void SessionCore::OnFailure(const std::shared_ptr<SequencedCall>& call, const ab
     }
     calls_.erase(it);
     lock.unlock();
+    SendHeldBack();
     return call->OnFailed(shared_from_this(), why, settled);
   }
   call->backoff_ns_ = NextBackoffNs(call->backoff_ns_, why);
@@ -112,8 +170,12 @@ void SessionCore::OnFailure(const std::shared_ptr<SequencedCall>& call, const ab
   call->OnRetry(shared_from_this(), why);
 }
 
-bool SessionCore::Take(const SequencedCall& call) {
+bool SessionCore::Take(SequencedCall& call) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (call.held_back_) {
+    call.held_back_ = false;  // and it is passed over when its turn comes
+    return true;
+  }
   const auto it = calls_.find(call.sequence_);
   if (it == calls_.end()) return false;
   left_.emplace(call.sequence_, std::move(it->second));
@@ -123,17 +185,21 @@ bool SessionCore::Take(const SequencedCall& call) {
 
 void SessionCore::Finish(Sequence sequence) {
   std::shared_ptr<SequencedCall> left;  // dropped outside of the lock
-  const std::lock_guard<std::mutex> lock(mutex_);
-  sequences_.Finish(sequence);
-  const auto it = left_.find(sequence);
-  if (it == left_.end()) return;
-  left = std::move(it->second);
-  left_.erase(it);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    sequences_.Finish(sequence);
+    const auto it = left_.find(sequence);
+    if (it != left_.end()) {
+      left = std::move(it->second);
+      left_.erase(it);
+    }
+  }
+  SendHeldBack();
 }
 
 void SessionCore::IfOpen(const SequencedCall& call, absl::FunctionRef<void()> touch) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (calls_.contains(call.sequence_)) touch();
+  if (call.held_back_ || calls_.contains(call.sequence_)) touch();
 }
 
 void SessionCore::WithGrants(absl::FunctionRef<void(GrantList&)> touch) {
@@ -187,6 +253,7 @@ void SessionCore::OnEvent(SessionEvent event) {
         /*told=*/true);
     return;
   }
+  SendHeldBack();
   for (std::stop_source& source : broken) source.request_stop();
   if (call != nullptr) return call->OnEvent(shared_from_this(), event);
   if (left != nullptr) left->OnLateEvent(shared_from_this(), event);

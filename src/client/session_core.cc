@@ -48,6 +48,7 @@ SessionCore::~SessionCore() {
     new TimerHandle(std::move(timer_));
     new absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>>(std::move(calls_));
     new absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>>(std::move(left_));
+    new std::array<std::deque<std::shared_ptr<SequencedCall>>, 2>(std::move(held_back_));
     new OpenDone(std::move(open_done_));
     // NOLINTEND(bugprone-unhandled-exception-at-new)
     return;
@@ -62,7 +63,9 @@ SessionCore::~SessionCore() {
   calls_.clear();
   SendClose(*backend_, id(), key_, absl::Nanoseconds(lease_.ttl_ns()),
             [](absl::StatusOr<Reply>) {});
+  const std::vector<std::shared_ptr<SequencedCall>> held_back = TakeHeldBack();
   EndInOrder(calls, [&](SequencedCall& call) { call.OnOver(over); });
+  for (const auto& call : held_back) call->OnOver(over);
 }
 
 // ---- Opening

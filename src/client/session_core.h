@@ -2,8 +2,10 @@
 #ifndef TENURE_CLIENT_SESSION_CORE_H_
 #define TENURE_CLIENT_SESSION_CORE_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -60,11 +62,12 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
 
   // ---- for what hangs on the session ----
 
-  // Numbers `call` and sends it. Not OK, without having done anything, if the session is over.
+  // Numbers `call` and sends it, as soon as the session's window has a place for it. Not OK,
+  // without having done anything, if the session is over.
   absl::Status Start(std::shared_ptr<SequencedCall> call);
-  // True if the call was open; it is not any more, and the caller ends it. Its sequence stays
-  // unacknowledged, and its events arrive as late ones, until Finish.
-  bool Take(const SequencedCall& call);
+  // True if the call was open; it is not any more, and the caller ends it. If it was sent, its
+  // sequence stays unacknowledged, and its events arrive as late ones, until Finish.
+  bool Take(SequencedCall& call);
   // Acknowledges the reply of a call that was taken before it came.
   void Finish(Sequence sequence);
   // Runs `touch` under the lock if the call is open.
@@ -96,6 +99,13 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // ---- calls and events (session_calls.cc)
   Command MakeCommand(Operation operation);  // under mutex_
   void Send(const std::shared_ptr<SequencedCall>& call, std::unique_lock<std::mutex> lock);
+  // The machine keeps replies for so many sequences above the last that is acknowledged: what has
+  // no place yet waits here.
+  bool HasPlace(const SequencedCall& call) const;           // under mutex_
+  void Number(const std::shared_ptr<SequencedCall>& call);  // likewise
+  // Those that are open, which they are not any more; likewise.
+  std::vector<std::shared_ptr<SequencedCall>> TakeHeldBack();
+  void SendHeldBack();
   void OnAnswer(const std::shared_ptr<SequencedCall>& call, const std::vector<Sequence>& said,
                 absl::StatusOr<Reply> answer);
   void OnFailure(const std::shared_ptr<SequencedCall>& call, const absl::Status& why,
@@ -121,6 +131,10 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   Sequences sequences_;
   Revision events_seen_ = 0;
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> calls_;
+  // Not numbered yet: ordinary ones, and those that free something.
+  std::array<std::deque<std::shared_ptr<SequencedCall>>, 2> held_back_;
+  std::atomic<bool> holds_back_{false};
+  bool sends_held_back_ = false;
   // Ended from this side, without knowing what became of them.
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> left_;
   GrantList grants_;

@@ -109,6 +109,7 @@ void SessionCore::SetState(SessionState state) {
 bool SessionCore::End(SessionState state, absl::Status why, bool told) {
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> calls;
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> left;
+  std::vector<std::shared_ptr<SequencedCall>> held_back;
   TimerHandle timer;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -117,6 +118,7 @@ bool SessionCore::End(SessionState state, absl::Status why, bool told) {
     over_ = why;
     calls.swap(calls_);
     left.swap(left_);
+    held_back = TakeHeldBack();
     timer = std::exchange(timer_, TimerHandle());  // renewals stop here (PITFALLS L16)
   }
   timer.Cancel();
@@ -129,6 +131,7 @@ bool SessionCore::End(SessionState state, absl::Status why, bool told) {
               [](absl::StatusOr<Reply>) {});
   }
   EndInOrder(calls, [&](SequencedCall& call) { call.OnOver(why); });
+  for (const auto& call : held_back) call->OnOver(why);
   // It may have ended before whoever opened it had it.
   FinishOpening(absl::UnavailableError(why.message()));
   return true;

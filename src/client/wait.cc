@@ -97,7 +97,7 @@ void Wait::OnFailed(const Core& core, absl::Status why, bool settled) {
 void Wait::Leave(const absl::Status& why) {
   const std::shared_ptr<SessionCore> core = session_.lock();
   if (core == nullptr || !core->Take(*this)) return;
-  CancelInBackground(core);
+  if (sequence() != 0) CancelInBackground(core);  // else it was never sent
   if (why.ok()) return EndOfTime();
   Fail(why);
 }

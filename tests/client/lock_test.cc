@@ -1,6 +1,9 @@
 // Locks over a network that fails. Names are lines of PITFALLS.md.
+#include <cstddef>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "client/fixture.h"
 #include "gmock/gmock.h"
 #include "tenure/errors.h"
@@ -24,6 +27,43 @@ TEST_F(ClientTest, L9TheGateRefusesAHolderThatWasPausedPastItsLease) {
   // It wakes and writes before it looks.
   EXPECT_EQ(gate.Admit(paused->token()).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_FALSE(paused->Valid()) << "and it could have looked";
+}
+
+// The machine keeps replies for so many commands above the last that is acknowledged. A burst
+// beyond that waits in the client, in its order, and what frees something is not stuck behind it.
+TEST_F(ClientTest, ABurstBeyondTheWindowWaitsItsTurn) {
+  constexpr std::size_t kBurst = 20'000;
+  Session session = Open();
+  Guard held = Lock(session, "held");
+  ASSERT_TRUE(held.ok());
+  Only<AcquireLock>(Fate::kHold);
+  std::size_t granted = 0;
+  bool in_order = true;
+  std::vector<LockGuard> guards;
+  for (std::size_t i = 0; i < kBurst; ++i) {
+    session.mutex(absl::StrCat(i)).Lock({}, [&, i](Guard guard) {
+      in_order = in_order && guard.ok() && granted == i;
+      ++granted;
+      if (guard.ok()) guards.push_back(*std::move(guard));
+    });
+  }
+  const std::size_t sent = net_->Count<AcquireLock>();
+  EXPECT_LT(sent, 8192u);
+  EXPECT_GT(sent, 1000u);
+  Caught<absl::Status> unlocked;
+  held->Unlock(absl::Seconds(5), unlocked.Callback());
+  EXPECT_TRUE(unlocked.here()) << "it waits behind the burst";
+  // One that was not sent yet can be left.
+  std::stop_source stop;
+  Caught<Guard> left;
+  session.mutex("left").Lock({.cancel = stop.get_token()}, left.Callback());
+  stop.request_stop();
+  ASSERT_TRUE(left.here());
+  EXPECT_EQ(left->status().code(), absl::StatusCode::kCancelled);
+  while (net_->held() > 0) net_->Release();
+  EXPECT_EQ(granted, kBurst);
+  EXPECT_TRUE(in_order);
+  EXPECT_TRUE(IsFree(rival_, "left"));
 }
 
 TEST_F(ClientTest, L10ARetriedUnlockFreesNoLaterGrant) {

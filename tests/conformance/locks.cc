@@ -1,6 +1,9 @@
 // Locks: taking, waiting, giving back.
+#include <algorithm>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,6 +19,8 @@ namespace {
 
 using ::testing::HasSubstr;
 using Guard = absl::StatusOr<LockGuard>;
+
+constexpr std::int64_t kTtlNs = 60'000'000'000;
 
 TEST_P(Conformance, LockAndUnlock) {
   Guard guard = one().mutex("a").Lock();
@@ -145,6 +150,66 @@ TEST_P(Conformance, L20HandOverIsFirstInFirstOutAndWakesOne) {
     for (std::size_t j = i + 1; j < kWaiters; ++j) EXPECT_FALSE(waits[j].IsHere()) << i << " " << j;
     ASSERT_TRUE(next->Unlock().ok());
   }
+}
+
+// Half of them leave while the holder dies: strict order among the rest, one grant each, and
+// nothing left over.
+TEST_P(Conformance, L14_L20TenThousandWaitersAreServedInOrderThoughHalfLeave) {
+  NEEDS(Capability::kSteady);  // what is sent again after a fail-over finds another order
+  constexpr std::size_t kWaiters = 10'000;
+  RawClient holder(two(), {1, 1});
+  const SessionId session = holder.Get<SessionOpened>(OpenSession{kTtlNs, "holder"}).session;
+  const Revision held =
+      holder.Get<LockGranted>(AcquireLock{"a", kWaitForever, ""}, session, 1).token;
+  struct Seen {
+    std::mutex mutex;
+    std::vector<std::size_t> granted;
+    std::vector<Revision> tokens;
+    std::size_t cancelled = 0;
+    std::size_t others = 0;
+  };
+  const auto seen = std::make_shared<Seen>();
+  Awaited<int> all;
+  std::vector<std::stop_source> stops(kWaiters);
+  absl::StatusOr<Session> waiters = one().OpenSession();
+  ASSERT_TRUE(waiters.ok()) << waiters.status();
+  Mutex mutex = waiters->mutex("a");
+  for (std::size_t i = 0; i < kWaiters; ++i) {
+    mutex.Lock({.cancel = stops[i].get_token()},
+               [seen, i, done = all.Callback()](Guard guard) mutable {
+                 const std::lock_guard<std::mutex> lock(seen->mutex);
+                 if (guard.ok()) {
+                   seen->granted.push_back(i);
+                   seen->tokens.push_back(guard->token());
+                 } else if (guard.status().code() == absl::StatusCode::kCancelled) {
+                   ++seen->cancelled;
+                 } else {
+                   ++seen->others;
+                 }
+                 if (seen->granted.size() + seen->cancelled + seen->others == kWaiters) done(1);
+               });  // its guard goes back when the callback returns
+  }
+  for (;;) {
+    const absl::StatusOr<LockDescription> lock = two().mutex("a").Inspect(absl::Seconds(20));
+    ASSERT_TRUE(lock.ok()) << lock.status();
+    if (lock->waiting == kWaiters) break;
+  }
+  std::thread leaving([&stops] {
+    for (std::size_t i = 1; i < kWaiters; i += 2) stops[i].request_stop();
+  });
+  holder.Get<SessionClosed>(CloseSession{}, session);
+  leaving.join();
+  all.Get();
+  const std::lock_guard<std::mutex> lock(seen->mutex);
+  EXPECT_EQ(seen->others, 0u);
+  EXPECT_TRUE(std::is_sorted(seen->granted.begin(), seen->granted.end()));
+  EXPECT_TRUE(std::is_sorted(seen->tokens.begin(), seen->tokens.end()));
+  EXPECT_EQ(std::adjacent_find(seen->tokens.begin(), seen->tokens.end()), seen->tokens.end());
+  EXPECT_GT(seen->tokens.front(), held);
+  std::size_t stayed = 0;
+  for (const std::size_t i : seen->granted) stayed += i % 2 == 0 ? 1 : 0;
+  EXPECT_EQ(stayed, kWaiters / 2) << "who stayed was granted, each once";
+  EXPECT_TRUE(two().mutex("a").Lock({.wait = absl::Seconds(20)}).ok()) << "a ghost has it";
 }
 
 TEST_P(Conformance, GuardsMove) {

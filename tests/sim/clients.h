@@ -70,6 +70,7 @@ class Clients {
   History& history_;
   std::vector<Slot> slots_;
   std::uint64_t last_id_ = 0;
+  std::uint64_t newest_key_ = 0;  // of the operations: the first that is not known to be done
   bool quiescent_ = false;
 };
 

@@ -68,6 +68,17 @@ class Invariant {
   virtual void OnGranted(const Hold&, absl::Span<const Hold* const> /*holds*/) {}
   // A holder that believes itself to be one writes to what the lock guards.
   virtual void OnGuardedWrite(const Hold&) {}
+  // An attempt at an operation began, by a Begin that was asked at `asked`, with that recovery
+  // point.
+  virtual void OnAttempt(const std::string& /*key*/, Revision /*token*/,
+                         const std::string& /*point*/, absl::Duration /*asked*/) {}
+  // A Checkpoint of it was acknowledged.
+  virtual void OnCheckpoint(const std::string& /*key*/, Revision /*token*/,
+                            const std::string& /*point*/) {}
+  // The operation has the outcome of the attempt with that token: acknowledged to whoever stored
+  // it, or told to somebody who asked at `asked`.
+  virtual void OnOutcome(const std::string& /*key*/, Revision /*token*/, absl::Duration /*asked*/) {
+  }
   // A client is told that its session is over, `left` before its own deadline.
   virtual void OnLost(SessionId, absl::Duration /*left*/) {}
   // A read was answered: of a machine at `revision`, asked for when `committed` was the greatest

@@ -26,6 +26,7 @@ std::unique_ptr<Invariant> NewHolders(Scene& scene);
 std::unique_ptr<Invariant> NewFencing(Scene& scene);
 std::unique_ptr<Invariant> NewTruthfulLoss(Scene& scene);
 std::unique_ptr<Invariant> NewExactlyOnce(Scene& scene);
+std::unique_ptr<Invariant> NewOneOutcome(Scene& scene);
 std::unique_ptr<Invariant> NewSnapshots(Scene& scene);
 std::unique_ptr<Invariant> NewMembership(Scene& scene);
 
