@@ -80,7 +80,7 @@ void Break(const std::shared_ptr<client::CoordinatorCore>& core, BreakLock broke
            absl::Duration timeout, client::Errand::Done done) {
   if (core == nullptr) return std::move(done)(Empty());
   using Done = client::Errand::Done;
-  client::HandleCore(broken.name, core)
+  client::HandleCore("", core)
       .WithSession(
           std::max(timeout, absl::ZeroDuration()), {}, std::move(done),
           [broken = std::move(broken), timeout](const std::shared_ptr<client::SessionCore>& session,
