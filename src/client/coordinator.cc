@@ -80,14 +80,13 @@ void Break(const std::shared_ptr<client::CoordinatorCore>& core, BreakLock broke
            absl::Duration timeout, client::Errand::Done done) {
   if (core == nullptr) return std::move(done)(Empty());
   using Done = client::Errand::Done;
-  client::HandleCore(broken.name, core)
-      .WithSession(
-          std::max(timeout, absl::ZeroDuration()), {}, std::move(done),
-          [broken = std::move(broken), timeout](const std::shared_ptr<client::SessionCore>& session,
-                                                Done then, absl::Duration /*spent*/) mutable {
-            client::Errand::Start(
-                session, std::make_shared<Breaking>(std::move(broken), timeout, std::move(then)));
-          });
+  client::HandleCore("", core).WithSession(
+      std::max(timeout, absl::ZeroDuration()), {}, std::move(done),
+      [broken = std::move(broken), timeout](const std::shared_ptr<client::SessionCore>& session,
+                                            Done then, absl::Duration /*spent*/) mutable {
+        client::Errand::Start(
+            session, std::make_shared<Breaking>(std::move(broken), timeout, std::move(then)));
+      });
 }
 
 absl::Status Break(const std::shared_ptr<client::CoordinatorCore>& core, BreakLock broken,
