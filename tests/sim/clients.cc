@@ -436,7 +436,7 @@ void Process::OnBegun(Begun begun, SessionId session, absl::Duration asked) {
   if (!scene_.sessions.contains(session)) return;  // abandons it
   const std::uint64_t id = ++all_.last_id_;
   Working& working = attempts_[id];
-  absl::SimpleAtoi(attempt.recovery_point(), &working.point);
+  if (!absl::SimpleAtoi(attempt.recovery_point(), &working.point)) working.point = 0;
   working.attempt = std::move(begun.attempt);
   working.session = session;
   working.timer =
