@@ -114,7 +114,8 @@ INSTANTIATE_TEST_SUITE_P(Seeds, RandomSnapshotTest, ::testing::Range(1, 7));
 TEST(SnapshotCoverageTest, TheRandomLogsHaveAllThatASnapshotMayHaveToKeep) {
   std::set<std::size_t> results, told;
   bool shared = false, seated = false;
-  for (int seed = 1; seed < 7; ++seed) {
+  // Compilers draw arguments in different orders: no few seeds reach everything with all of them.
+  for (int seed = 1; seed < 25; ++seed) {
     std::vector<Applied> applied;
     std::vector<std::uint64_t> hashes;
     RandomLog(seed, LogGenesis(seed), kEntries, &applied, &hashes);
