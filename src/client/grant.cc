@@ -21,7 +21,14 @@ Grant::~Grant() {
     (void)session_lost_.release();
     return;
   }
+  if (listed_) core_->WithGrants([this](GrantList& grants) { grants.Remove(this); });
+}
+
+std::string Grant::TakeName() {
+  if (core_->InForkedChild()) return name_;
   core_->WithGrants([this](GrantList& grants) { grants.Remove(this); });
+  listed_ = false;
+  return std::move(name_);
 }
 
 const std::shared_ptr<std::atomic<bool>>& Grant::busy() {

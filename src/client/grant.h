@@ -31,7 +31,8 @@ class Grant {
   const std::shared_ptr<SessionCore>& core() const { return core_; }
   GrantKind kind() const { return kind_; }
   const std::string& name() const { return name_; }
-  std::string&& TakeName() { return std::move(name_); }
+  // For who gives it back: it leaves the session's list, where its name is looked at.
+  std::string TakeName();
   Revision token() const { return granted_.token; }
   // What a gate compares.
   Revision fence() const { return granted_.fence != 0 ? granted_.fence : granted_.token; }
@@ -62,6 +63,7 @@ class Grant {
   std::shared_ptr<std::atomic<bool>> busy_;
   std::optional<std::stop_source> lost_;
   std::unique_ptr<std::stop_callback<PassOn>> session_lost_;
+  bool listed_ = true;
   Grant* previous_ = nullptr;
   Grant* next_ = nullptr;
 };
