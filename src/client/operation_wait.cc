@@ -1,6 +1,7 @@
 #include "client/operation_wait.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -37,7 +38,9 @@ void OperationWait::Start(const std::shared_ptr<SessionCore>& core, Asked asked,
       std::make_shared<OperationWait>(std::move(asked), wait, spent, cancel, std::move(done));
   if (!call->is_try()) {
     // A wait that has to ask again must not begin anew.
-    call->start_ = core->loop().Now().PlusNs(-absl::ToInt64Nanoseconds(spent));
+    const Instant now = core->loop().Now();
+    const std::int64_t ns = absl::ToInt64Nanoseconds(spent);
+    call->start_ = Instant::FromReadings(now.boottime_ns() - ns, now.monotonic_raw_ns() - ns);
   }
   Launch(core, call, std::move(cancel));
 }
