@@ -31,7 +31,8 @@ absl::Status AttemptFinish::Verdict(const Reply& reply) {
   return VerdictOn(finish_.key, finish_.token, reply);
 }
 void AttemptFinish::OnSettled(const Core& core) {
-  if (!refused_ || core == nullptr) return;
+  // By the machine, or by a backend that sends nothing which no member would take.
+  if ((!refused_ && !undone()) || core == nullptr) return;
   if (const std::shared_ptr<AttemptProgress> attempt = progress_.lock()) {
     attempt->finishing.store(false, std::memory_order_release);
     return;

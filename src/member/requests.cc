@@ -10,12 +10,24 @@
 #include "member/actor.h"
 
 namespace tenure::member {
+namespace {
+
+// The longest command that a member takes. An entry with one must fit into a peer's frame (4 MiB):
+// what no follower accepts would be sent to it for ever, and nothing behind it would be committed.
+constexpr std::size_t kCommandBytesMax = 3 << 20;
+
+}  // namespace
 
 void Actor::Admit(AskerRef ref, ClientRequest& request) {
   Asker* const asker = askers_.Find(ref);
   if (asker == nullptr) return;
   if (request.kind == RequestKind::kStatus) {
     return Answer({ref, request.id}, machine::EncodeReply(StatusReply()));
+  }
+  if (request.command.size() > kCommandBytesMax) {
+    return Refuse({ref, request.id}, Refusal::kInvalid,
+                  absl::StrCat("a command of ", request.command.size(), " bytes; the limit is ",
+                               kCommandBytesMax));
   }
   if (!leading() || !failed_.ok()) {
     if (MayForward(*asker)) return ForwardLater(ref, *asker, std::move(request));

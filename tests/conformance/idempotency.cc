@@ -191,6 +191,9 @@ TEST_P(Conformance, AResponseThatIsTooLongIsRefusedAndLosesNothing) {
   Begun begun = Start(one(), "k");
   EXPECT_EQ(begun.attempt.Complete(std::string(70'000, 'x'), kLong).code(),
             absl::StatusCode::kInvalidArgument);
+  // X2: nor does one that fits into no frame of the peers stand in the way of others.
+  EXPECT_EQ(begun.attempt.Complete(std::string(5 << 20, 'x'), kLong).code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(begun.attempt.Checkpoint(std::string(5'000, 'x'), kLong).code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(begun.attempt.Fail(absl::OkStatus()).code(), absl::StatusCode::kInvalidArgument);
