@@ -32,15 +32,9 @@ absl::Status AttemptFinish::Verdict(const Reply& reply) {
 }
 void AttemptFinish::OnSettled(const Core& core) {
   // By the machine, or by a backend that sends nothing which no member would take.
-  if ((!refused_ && !undone()) || core == nullptr) return;
-  if (const std::shared_ptr<AttemptProgress> attempt = progress_.lock()) {
-    attempt->finishing.store(false, std::memory_order_release);
-    return;
-  }
-  FinishAttempt abandon = finish_;
-  abandon.outcome = Outcome::kAbandoned;
-  abandon.response.clear();
-  Start(core, std::move(abandon), nullptr, absl::ZeroDuration(), nullptr);
+  if ((!refused_ && !undone()) || progress_ == nullptr) return;
+  if (progress_->attempt.BringBack() || core == nullptr) return;
+  Abandon(core, finish_.scope, finish_.key, finish_.token);
 }
 absl::Status AttemptFinish::TooLate(const absl::Status& why) const {
   return NotCurrent(finish_.key, finish_.token, why.message());

@@ -13,16 +13,17 @@
 #include "absl/time/time.h"
 #include "client/errand.h"
 #include "client/grant.h"
+#include "client/possession.h"
 #include "tenure/command.h"
 
 namespace tenure::client {
 
 // Outlives the attempt in what is under way.
 struct AttemptProgress {
+  // Away once an outcome was given that was not refused.
+  Possession attempt;
   // A Checkpoint or Extend is under way: a late one must not undo the next.
   std::atomic<bool> stepping{false};
-  // An outcome was given, and was not refused.
-  std::atomic<bool> finishing{false};
 };
 
 class AttemptCore {
@@ -44,18 +45,24 @@ class AttemptCore {
 // Ends an attempt.
 class AttemptFinish final : public Errand {
  public:
-  // `progress` may be null; otherwise its `finishing` is set, and cleared if the outcome is refused
-  // in a way that leaves the attempt as it is. Then, if the attempt was destroyed meanwhile, it is
-  // abandoned.
+  // Brings progress->attempt back if the outcome is refused in a way that leaves the attempt as it
+  // is; or abandons that, if its handle was destroyed meanwhile.
   static void Start(const std::shared_ptr<SessionCore>& core, FinishAttempt finish,
-                    const std::shared_ptr<AttemptProgress>& progress, absl::Duration timeout,
-                    Done done) {
-    Errand::Start(core, std::make_shared<AttemptFinish>(std::move(finish), progress, timeout,
-                                                        std::move(done)));
+                    std::shared_ptr<AttemptProgress> progress, absl::Duration timeout, Done done) {
+    Errand::Start(core, std::make_shared<AttemptFinish>(std::move(finish), std::move(progress),
+                                                        timeout, std::move(done)));
   }
-  AttemptFinish(FinishAttempt finish, const std::shared_ptr<AttemptProgress>& progress,
+  // Of one that has no handle, or none any more.
+  static void Abandon(const std::shared_ptr<SessionCore>& core, std::string scope, std::string key,
+                      Revision token) {
+    Start(core, {std::move(scope), std::move(key), token, Outcome::kAbandoned, ""}, nullptr,
+          absl::ZeroDuration(), nullptr);
+  }
+  AttemptFinish(FinishAttempt finish, std::shared_ptr<AttemptProgress> progress,
                 absl::Duration timeout, Done done)
-      : Errand(timeout, std::move(done)), finish_(std::move(finish)), progress_(progress) {}
+      : Errand(timeout, std::move(done)),
+        finish_(std::move(finish)),
+        progress_(std::move(progress)) {}
 
  private:
   Operation MakeOperation() const override { return finish_; }
@@ -65,7 +72,7 @@ class AttemptFinish final : public Errand {
   void OnSettled(const Core& core) override;
 
   const FinishAttempt finish_;
-  const std::weak_ptr<AttemptProgress> progress_;  // the attempt's while it lives
+  const std::shared_ptr<AttemptProgress> progress_;  // null: nobody's
   bool refused_ = false;
 };
 

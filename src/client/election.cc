@@ -27,12 +27,12 @@ using Done = absl::AnyInvocable<void(absl::Status) &&>;
 // Changes what the leader says of itself.
 class Proclaiming final : public client::Errand {
  public:
+  // Clears state->proclaiming when it is settled.
   Proclaiming(tenure::Proclaim proclaim, std::shared_ptr<client::LeadState> state,
-              std::shared_ptr<std::atomic<bool>> busy, absl::Duration timeout, Done done)
+              absl::Duration timeout, Done done)
       : Errand(timeout, std::move(done)),
         proclaim_(std::move(proclaim)),
-        state_(std::move(state)),
-        busy_(std::move(busy)) {}
+        state_(std::move(state)) {}
 
  private:
   Operation MakeOperation() const override { return proclaim_; }
@@ -45,11 +45,12 @@ class Proclaiming final : public client::Errand {
     if (reply.code == ReplyCode::kOk) state_->set_value(proclaim_.value);
     return Errand::Verdict(reply);
   }
-  void OnSettled(const Core& /*core*/) override { busy_->store(false, std::memory_order_release); }
+  void OnSettled(const Core& /*core*/) override {
+    state_->proclaiming.store(false, std::memory_order_release);
+  }
 
   const tenure::Proclaim proclaim_;
   const std::shared_ptr<client::LeadState> state_;
-  const std::shared_ptr<std::atomic<bool>> busy_;
 };
 
 class HandingOver final : public client::Errand {
@@ -76,10 +77,10 @@ class HandingOver final : public client::Errand {
   }
   void OnSettled(const Core& core) override {
     if (over_) {
-      state_->Leave();
+      state_->lead.Leave();
     } else if (!answered_ && !undone()) {
       return;
-    } else if (!state_->BringBack() && core != nullptr) {
+    } else if (!state_->lead.BringBack() && core != nullptr) {
       client::Release::Start(core, client::GrantKind::kElection, hand_over_.name, hand_over_.term,
                              absl::ZeroDuration(), nullptr);
     }
@@ -90,15 +91,6 @@ class HandingOver final : public client::Errand {
   bool answered_ = false;
   bool over_ = false;
 };
-
-template <typename Start>
-absl::Status Blocking(const client::Grant* grant, Start&& start) {
-  if (grant == nullptr) return EmptyStatus("Leadership");
-  if (grant->core()->InForkedChild()) return client::ForkedStatus();
-  // The session must outlast the call that the answer comes to.
-  const std::shared_ptr<client::SessionCore> session = grant->core();
-  return client::Block<absl::Status>(session->loop(), std::forward<Start>(start));
-}
 
 // Waits, unless it is stopped meanwhile.
 void Pause(absl::Duration duration, const std::stop_token& cancel) {
@@ -128,7 +120,7 @@ Leadership& Leadership::operator=(Leadership&& other) noexcept {
 
 Leadership::~Leadership() {
   if (grant_ == nullptr || grant_->core()->InForkedChild()) return;
-  if (!state_->Leave()) return;  // it is being handed over, or was
+  if (!state_->lead.Leave()) return;  // it is being handed over, or was
   client::Release::Start(grant_->core(), grant_->kind(), grant_->TakeName(), grant_->token(),
                          absl::ZeroDuration(), nullptr);
 }
@@ -138,30 +130,35 @@ const std::string& Leadership::name() const {
 }
 Revision Leadership::term() const { return grant_ == nullptr ? 0 : grant_->token(); }
 std::string Leadership::value() const { return grant_ == nullptr ? "" : state_->value(); }
-bool Leadership::Valid() const { return grant_ != nullptr && state_->here() && grant_->Valid(); }
+bool Leadership::Valid() const {
+  return grant_ != nullptr && state_->lead.here() && grant_->Valid();
+}
 std::stop_token Leadership::lost() const {
   return grant_ == nullptr ? std::stop_token() : grant_->lost();
 }
 
 absl::Status Leadership::Proclaim(absl::string_view value, absl::Duration timeout) {
-  return Blocking(grant_.get(), [&](auto done) { Proclaim(value, timeout, std::move(done)); });
+  if (grant_ == nullptr) return EmptyStatus("Leadership");
+  return client::BlockOn<absl::Status>(
+      grant_->core(), [&](auto done) { Proclaim(value, timeout, std::move(done)); });
 }
 
 void Leadership::Proclaim(absl::string_view value, absl::Duration timeout, Done done) {
   if (grant_ == nullptr) return std::move(done)(EmptyStatus("Leadership"));
   if (grant_->core()->InForkedChild()) return std::move(done)(client::ForkedStatus());
-  const std::shared_ptr<std::atomic<bool>>& busy = grant_->busy();
-  if (busy->exchange(true, std::memory_order_acq_rel)) {
+  if (state_->proclaiming.exchange(true, std::memory_order_acq_rel)) {
     return std::move(done)(absl::UnavailableError(
         absl::StrCat("an earlier proclamation of ", name(), " is still under way; try again")));
   }
   client::Errand::Start(grant_->core(), std::make_shared<Proclaiming>(
                                             tenure::Proclaim{name(), term(), std::string(value)},
-                                            state_, busy, timeout, std::move(done)));
+                                            state_, timeout, std::move(done)));
 }
 
 absl::Status Leadership::Resign(absl::Duration timeout) {
-  return Blocking(grant_.get(), [&](auto done) { Resign(timeout, std::move(done)); });
+  if (grant_ == nullptr) return EmptyStatus("Leadership");
+  return client::BlockOn<absl::Status>(grant_->core(),
+                                       [&](auto done) { Resign(timeout, std::move(done)); });
 }
 
 void Leadership::Resign(absl::Duration timeout, Done done) {
@@ -172,8 +169,9 @@ void Leadership::Resign(absl::Duration timeout, Done done) {
 }
 
 absl::Status Leadership::HandOver(const Candidate& candidate, absl::Duration timeout) {
-  absl::Status status =
-      Blocking(grant_.get(), [&](auto done) { HandOver(candidate, timeout, std::move(done)); });
+  if (grant_ == nullptr) return EmptyStatus("Leadership");
+  absl::Status status = client::BlockOn<absl::Status>(
+      grant_->core(), [&](auto done) { HandOver(candidate, timeout, std::move(done)); });
   if (status.ok()) grant_ = nullptr;
   return status;
 }
@@ -182,7 +180,7 @@ void Leadership::HandOver(const Candidate& candidate, absl::Duration timeout, Do
   if (grant_ == nullptr) return std::move(done)(EmptyStatus("Leadership"));
   if (grant_->core()->InForkedChild()) return std::move(done)(client::ForkedStatus());
   // Before it is sent: whoever looks from now on leads no more.
-  if (!state_->SendAway()) {
+  if (!state_->lead.SendAway()) {
     return std::move(done)(absl::FailedPreconditionError(
         absl::StrCat("the lead of ", name(), " is being handed over already, or was")));
   }

@@ -28,9 +28,9 @@ class Errand : public SequencedCall {
                     const std::shared_ptr<Errand>& errand);
 
  protected:
-  // `what`, for messages: "the release of invoices/42".
   Errand(absl::Duration timeout, Done done) : timeout_(timeout), done_(std::move(done)) {}
 
+  // For messages: "the release of invoices/42".
   virtual std::string What() const = 0;
   // The machine's answer, as the caller's status; not of a session that has ended.
   virtual absl::Status Verdict(const Reply& reply);

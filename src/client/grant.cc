@@ -31,13 +31,6 @@ std::string Grant::TakeName() {
   return std::move(name_);
 }
 
-const std::shared_ptr<std::atomic<bool>>& Grant::busy() {
-  core_->WithGrants([this](GrantList&) {
-    if (busy_ == nullptr) busy_ = std::make_shared<std::atomic<bool>>(false);
-  });
-  return busy_;
-}
-
 std::stop_token Grant::lost() {
   if (core_->InForkedChild()) return {};
   std::stop_source source{std::nostopstate};

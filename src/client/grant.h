@@ -18,6 +18,12 @@ namespace tenure::client {
 
 enum class GrantKind : std::uint8_t { kLock, kElection, kOperation };
 
+// For a stop_callback: what stops one stops another.
+struct PassOn {
+  std::stop_source to;
+  void operator()() { to.request_stop(); }
+};
+
 // Stands in its session's list while it lives, and so learns that an administrator took it. Stays
 // where it was made.
 class Grant {
@@ -39,19 +45,11 @@ class Grant {
   std::uint64_t seat() const { return granted_.seat; }
 
   bool Valid() const { return !broken_.load(std::memory_order_acquire) && core_->Valid(); }
-  // Whether a command is under way that the next one of its kind must not overtake; outlives the
-  // grant.
-  const std::shared_ptr<std::atomic<bool>>& busy();
   // Fires when the grant is taken away, or the session is lost.
   std::stop_token lost();
 
  private:
   friend class GrantList;
-
-  struct PassOn {
-    std::stop_source to;
-    void operator()() { to.request_stop(); }
-  };
 
   const std::shared_ptr<SessionCore> core_;
   const GrantKind kind_;
@@ -60,7 +58,6 @@ class Grant {
   std::atomic<bool> broken_{false};
   // The rest is under the session's lock, but for the callback. Made when somebody asks: most
   // grants are given back before.
-  std::shared_ptr<std::atomic<bool>> busy_;
   std::optional<std::stop_source> lost_;
   std::unique_ptr<std::stop_callback<PassOn>> session_lost_;
   bool listed_ = true;

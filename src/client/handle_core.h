@@ -91,6 +91,14 @@ T BlockOn(const HandleCore& core, Start&& start) {
   return Block<T>(core.backend().loop(), std::forward<Start>(start));
 }
 
+// The same on what a session has: it must outlast the call that the answer comes to, so this one
+// keeps it.
+template <typename T, typename Start>
+T BlockOn(std::shared_ptr<SessionCore> session, Start&& start) {  // NOLINT: it is kept
+  if (session->InForkedChild()) return T(ForkedStatus());
+  return Block<T>(session->loop(), std::forward<Start>(start));
+}
+
 inline absl::Status EmptyStatus(absl::string_view what) {
   return absl::FailedPreconditionError(absl::StrCat("this ", what, " is empty"));
 }

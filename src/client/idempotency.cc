@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
@@ -39,8 +40,10 @@ bool IsLastingFailure(const absl::Status& failure) {
 std::string Fingerprint(absl::string_view bytes) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
   unsigned int length = 0;
-  // Cannot fail: the algorithm is built in, and there is nothing to allocate that may be missing.
-  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr);
+  // Fails only without memory. No digest at all would make all requests one.
+  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr) != 1) {
+    std::abort();
+  }
   return absl::BytesToHexString(
       absl::string_view(reinterpret_cast<const char*>(digest.data()), length));
 }
@@ -67,7 +70,8 @@ Attempt& Attempt::operator=(Attempt&& other) noexcept {
 
 Attempt::~Attempt() {
   if (core_ == nullptr || core_->grant.core()->InForkedChild()) return;
-  Finish(Outcome::kAbandoned, "", absl::ZeroDuration(), nullptr);
+  if (!core_->progress->attempt.Leave()) return;  // an outcome is under way, or was stored
+  client::AttemptFinish::Abandon(core_->grant.core(), scope(), key(), token());
 }
 
 const std::string& Attempt::scope() const {
@@ -107,19 +111,12 @@ void Step(client::AttemptCore* core, client::AttemptStep::Step step, absl::Durat
                                                               timeout, std::move(done)));
 }
 
-template <typename Start>
-absl::Status Blocking(const client::AttemptCore* core, Start&& start) {
-  if (core == nullptr) return EmptyStatus("Attempt");
-  if (core->grant.core()->InForkedChild()) return client::ForkedStatus();
-  // The session must outlast the call that the answer comes to.
-  const std::shared_ptr<client::SessionCore> session = core->grant.core();
-  return client::Block<absl::Status>(session->loop(), std::forward<Start>(start));
-}
-
 }  // namespace
 
 absl::Status Attempt::Checkpoint(absl::string_view point, absl::Duration timeout) {
-  return Blocking(core_.get(), [&](auto done) { Checkpoint(point, timeout, std::move(done)); });
+  if (core_ == nullptr) return EmptyStatus("Attempt");
+  return client::BlockOn<absl::Status>(
+      core_->grant.core(), [&](auto done) { Checkpoint(point, timeout, std::move(done)); });
 }
 
 void Attempt::Checkpoint(absl::string_view point, absl::Duration timeout, Done done) {
@@ -128,7 +125,9 @@ void Attempt::Checkpoint(absl::string_view point, absl::Duration timeout, Done d
 }
 
 absl::Status Attempt::Extend(absl::Duration deadline, absl::Duration timeout) {
-  return Blocking(core_.get(), [&](auto done) { Extend(deadline, timeout, std::move(done)); });
+  if (core_ == nullptr) return EmptyStatus("Attempt");
+  return client::BlockOn<absl::Status>(
+      core_->grant.core(), [&](auto done) { Extend(deadline, timeout, std::move(done)); });
 }
 
 void Attempt::Extend(absl::Duration deadline, absl::Duration timeout, Done done) {
@@ -137,7 +136,9 @@ void Attempt::Extend(absl::Duration deadline, absl::Duration timeout, Done done)
 }
 
 absl::Status Attempt::Complete(absl::string_view response, absl::Duration timeout) {
-  return Blocking(core_.get(), [&](auto done) { Complete(response, timeout, std::move(done)); });
+  if (core_ == nullptr) return EmptyStatus("Attempt");
+  return client::BlockOn<absl::Status>(
+      core_->grant.core(), [&](auto done) { Complete(response, timeout, std::move(done)); });
 }
 
 void Attempt::Complete(absl::string_view response, absl::Duration timeout, Done done) {
@@ -145,7 +146,9 @@ void Attempt::Complete(absl::string_view response, absl::Duration timeout, Done 
 }
 
 absl::Status Attempt::Fail(const absl::Status& failure, absl::Duration timeout) {
-  return Blocking(core_.get(), [&](auto done) { Fail(failure, timeout, std::move(done)); });
+  if (core_ == nullptr) return EmptyStatus("Attempt");
+  return client::BlockOn<absl::Status>(core_->grant.core(),
+                                       [&](auto done) { Fail(failure, timeout, std::move(done)); });
 }
 
 void Attempt::Fail(const absl::Status& failure, absl::Duration timeout, Done done) {
@@ -156,7 +159,9 @@ void Attempt::Fail(const absl::Status& failure, absl::Duration timeout, Done don
 }
 
 absl::Status Attempt::Abandon(absl::Duration timeout) {
-  return Blocking(core_.get(), [&](auto done) { Abandon(timeout, std::move(done)); });
+  if (core_ == nullptr) return EmptyStatus("Attempt");
+  return client::BlockOn<absl::Status>(core_->grant.core(),
+                                       [&](auto done) { Abandon(timeout, std::move(done)); });
 }
 
 void Attempt::Abandon(absl::Duration timeout, Done done) {
@@ -165,8 +170,7 @@ void Attempt::Abandon(absl::Duration timeout, Done done) {
 
 void Attempt::Finish(Outcome outcome, std::string response, absl::Duration timeout, Done done) {
   if (core_ == nullptr) return std::move(done)(EmptyStatus("Attempt"));
-  if (core_->progress->finishing.exchange(true, std::memory_order_acq_rel)) {
-    if (!done) return;  // the destructor; nothing is left to do
+  if (!core_->progress->attempt.SendAway()) {
     return std::move(done)(absl::FailedPreconditionError(
         absl::StrCat("this attempt at '", key(), "' has been given an outcome already")));
   }

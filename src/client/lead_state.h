@@ -3,10 +3,11 @@
 #define TENURE_CLIENT_LEAD_STATE_H_
 
 #include <atomic>
-#include <cstdint>
 #include <mutex>
 #include <string>
 #include <utility>
+
+#include "client/possession.h"
 
 namespace tenure::client {
 
@@ -17,13 +18,9 @@ namespace tenure::client {
 // then, whoever brings it back resigns.
 class LeadState {
  public:
-  bool here() const { return where_.load(std::memory_order_acquire) == Where::kHere; }
-  // False if it is away already.
-  bool SendAway() { return Move(Where::kHere, Where::kAway); }
-  // Nothing came of it. False if the Leadership is gone: the caller resigns.
-  bool BringBack() { return Move(Where::kAway, Where::kHere); }
-  // It is over, or the Leadership goes. True if it was here.
-  bool Leave() { return where_.exchange(Where::kGone, std::memory_order_acq_rel) == Where::kHere; }
+  Possession lead;
+  // A proclamation is under way: a late one must not undo the next.
+  std::atomic<bool> proclaiming{false};
 
   std::string value() const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -35,13 +32,6 @@ class LeadState {
   }
 
  private:
-  enum class Where : std::uint8_t { kHere, kAway, kGone };
-
-  bool Move(Where from, Where to) {
-    return where_.compare_exchange_strong(from, to, std::memory_order_acq_rel);
-  }
-
-  std::atomic<Where> where_{Where::kHere};
   mutable std::mutex mutex_;
   std::string value_;
 };

@@ -18,11 +18,6 @@ namespace {
 
 using client::EmptyStatus;
 
-struct PassOn {
-  std::stop_source to;
-  void operator()() { to.request_stop(); }
-};
-
 // The answers to one Unlock of many.
 struct Answers {
   std::mutex mutex;
@@ -47,7 +42,7 @@ struct LockSetGuard::State {
   std::vector<LockGuard> guards;
   std::mutex mutex;  // of the rest, which is made when somebody asks
   std::optional<std::stop_source> lost;
-  std::vector<std::unique_ptr<std::stop_callback<PassOn>>> passed_on;
+  std::vector<std::unique_ptr<std::stop_callback<client::PassOn>>> passed_on;
 };
 
 LockSetGuard::LockSetGuard() noexcept = default;
@@ -98,8 +93,8 @@ std::stop_token LockSetGuard::lost() const {
     source = state_->lost.emplace();
     // Nobody listens yet, so what is lost already runs no code of the caller's here.
     for (const LockGuard& guard : state_->guards) {
-      state_->passed_on.push_back(
-          std::make_unique<std::stop_callback<PassOn>>(guard.lost(), PassOn{source}));
+      state_->passed_on.push_back(std::make_unique<std::stop_callback<client::PassOn>>(
+          guard.lost(), client::PassOn{source}));
     }
   }
   return source.get_token();
@@ -107,11 +102,8 @@ std::stop_token LockSetGuard::lost() const {
 
 absl::Status LockSetGuard::Unlock(absl::Duration timeout) {
   if (state_ == nullptr) return EmptyStatus("LockSetGuard");
-  // The session must outlast the call that the answers come to.
-  const std::shared_ptr<client::SessionCore> core = state_->core;
-  if (core->InForkedChild()) return client::ForkedStatus();
-  return client::Block<absl::Status>(core->loop(),
-                                     [&](auto done) { Unlock(timeout, std::move(done)); });
+  return client::BlockOn<absl::Status>(state_->core,
+                                       [&](auto done) { Unlock(timeout, std::move(done)); });
 }
 
 void LockSetGuard::Unlock(absl::Duration timeout, absl::AnyInvocable<void(absl::Status) &&> done) {

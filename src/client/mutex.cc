@@ -95,11 +95,8 @@ std::stop_token LockGuard::lost() const {
 
 absl::Status LockGuard::Unlock(absl::Duration timeout) {
   if (grant_ == nullptr) return EmptyStatus("LockGuard");
-  if (grant_->core()->InForkedChild()) return client::ForkedStatus();
-  // The session must outlast the call that the answer comes to.
-  const std::shared_ptr<client::SessionCore> core = grant_->core();
-  return client::Block<absl::Status>(core->loop(),
-                                     [&](auto done) { Unlock(timeout, std::move(done)); });
+  return client::BlockOn<absl::Status>(grant_->core(),
+                                       [&](auto done) { Unlock(timeout, std::move(done)); });
 }
 
 void LockGuard::Unlock(absl::Duration timeout, absl::AnyInvocable<void(absl::Status) &&> done) {

@@ -103,8 +103,7 @@ void OperationWait::GiveBack(const Core& core, const Reply& reply) {
 }
 
 void OperationWait::Abandon(const Core& core, Revision token) const {
-  AttemptFinish::Start(core, {ScopeOf(asked_of_), KeyOf(asked_of_), token, Outcome::kAbandoned, ""},
-                       nullptr, absl::ZeroDuration(), nullptr);
+  AttemptFinish::Abandon(core, ScopeOf(asked_of_), KeyOf(asked_of_), token);
 }
 
 void OperationWait::EndOfTime() {

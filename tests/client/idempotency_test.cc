@@ -207,6 +207,32 @@ TEST_F(AttemptTest, ARefusedCompletionWithoutItsAttemptAbandons) {
   EXPECT_EQ(State(), OperationState::kClaimable);
 }
 
+// A backend that refuses everything, as one that was shut down does, is not asked for ever.
+TEST_F(AttemptTest, AnAbandonThatIsRefusedIsGivenUp) {
+  Session session = Open();
+  Only<FinishAttempt>(Fate::kRefuse);
+  { const auto dropped = Begin(session); }
+  world_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(net_->Count<FinishAttempt>(), 1u);
+}
+
+// A completion that the backend refuses leaves the attempt as it is; without one, abandons it.
+TEST_F(AttemptTest, ACompletionThatIsRefusedLeavesTheAttempt) {
+  Session session = Open();
+  First<FinishAttempt>(2, Fate::kRefuse);
+  {
+    auto begun = Begin(session);
+    Caught<absl::Status> refused;
+    begun->attempt.Complete("one", absl::Seconds(1), refused.Callback());
+    EXPECT_EQ(Told(refused).code(), absl::StatusCode::kUnimplemented);
+    EXPECT_TRUE(begun->attempt.Valid());
+    begun->attempt.Complete("two", absl::Seconds(1), [](const absl::Status&) {});
+  }  // it is gone when the second refusal comes
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(State(), OperationState::kClaimable);
+  EXPECT_EQ(net_->Count<FinishAttempt>(), 3u);
+}
+
 // What an administrator breaks is told to whoever has it, once.
 TEST_F(AttemptTest, ABrokenAttemptIsLost) {
   Session session = Open();
