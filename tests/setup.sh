@@ -7,7 +7,7 @@
 #     bench   Redis and etcd, which the benchmarks measure against
 set -eu
 
-packages="g++ cmake ninja-build git pkg-config ccache mold procps
+packages="g++ cmake ninja-build git pkg-config ccache mold patch procps
   libabsl-dev libssl-dev libprotobuf-dev protobuf-compiler libgrpc++-dev
   protobuf-compiler-grpc
   libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev libhiredis-dev libsqlite3-dev"

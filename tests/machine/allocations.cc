@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "tests/testing/sanitized.h"
+
 namespace {
 
 std::atomic<std::uint64_t> allocations{0};
@@ -11,16 +13,7 @@ std::atomic<std::uint64_t> bytes{0};
 
 }  // namespace
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TENURE_SANITIZER_COUNTS 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define TENURE_SANITIZER_COUNTS 1
-#endif
-
-#ifdef TENURE_SANITIZER_COUNTS
+#ifdef TENURE_TEST_THREAD_SANITIZED
 // The thread sanitizer brings these operators itself, and says what it hands out.
 extern "C" void __sanitizer_malloc_hook(const volatile void*, std::size_t size) {
   ++allocations;

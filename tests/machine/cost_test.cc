@@ -10,14 +10,7 @@
 #include <vector>
 
 #include "fixture.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TENURE_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define TENURE_TEST_SANITIZED 1
-#endif
-#endif
+#include "tests/testing/sanitized.h"
 
 namespace tenure::machine {
 namespace {

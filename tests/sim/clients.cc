@@ -79,6 +79,9 @@ class Process {
     loop_->Die();
     coordinator_.backend()->Shutdown();
     loop_->Drain();
+    // What waits for an answer keeps its session, and no timer runs here that would give it up.
+    for (Slot& slot : sessions_) slot.session.Close(absl::ZeroDuration(), [](absl::Status) {});
+    extra_.Close(absl::ZeroDuration(), [](absl::Status) {});
     holds_.clear();
     attempts_.clear();
     waits_.clear();

@@ -8,6 +8,7 @@
 #include <future>
 #include <string>
 
+#include "tests/testing/sanitized.h"
 #include "tests/transport/grpc_fixture.h"
 #include "tests/transport/stranger.h"
 #include "transport/grpc/client_stream.h"
@@ -17,18 +18,7 @@ namespace tenure::grpc_transport {
 namespace {
 
 // What a member may hold of frames that are not whole; a sanitizer's shadow comes on top.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define TENURE_SHADOWED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define TENURE_SHADOWED 1
-#endif
-#endif
-#ifdef TENURE_SHADOWED
-constexpr std::int64_t kResidentMax = 96 << 20;
-#else
-constexpr std::int64_t kResidentMax = 48 << 20;
-#endif
+constexpr std::int64_t kResidentMax = (testing::kSanitized ? 96 : 48) << 20;
 
 const MemberId kN1{"n1", 11};
 
