@@ -89,9 +89,14 @@ enum class Refusal : std::uint8_t {
   kNotLeader = 1,   // retry elsewhere: `leader_address`, if known
   kOverloaded = 2,  // retry later
   kInvalid = 3,     // the request is malformed; do not retry
-  kUncertain = 4,   // leadership was lost with the command in the log: it may or may not happen
+  // It may or may not have happened: leadership was lost with the command in the log, or the answer
+  // has no place in what waits to be sent. Sent again, it is answered from what the machine keeps.
+  kUncertain = 4,
   kVersion = 5,     // needs a newer machine
 };
+
+// Replies from this length on may be put off (Refusal::kUncertain) where too much waits to be sent.
+inline constexpr std::size_t kLongReplyBytes = 4 << 10;
 
 struct ClientReply {
   std::uint64_t id = 0;

@@ -29,6 +29,7 @@ struct Asker {
   bool listened = false;     // has asked for events, here or through here
   bool dirty = false;        // `out` waits for the turn's end
   ServerMessage out;
+  std::size_t out_bytes = 0;  // of its long replies
   // kPort: what was passed on to the leader and is not answered yet.
   absl::flat_hash_map<std::uint64_t, RequestKind> forwarded;
   std::vector<ClientRequest> to_forward;  // this turn's

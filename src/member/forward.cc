@@ -12,7 +12,7 @@
 namespace tenure::member {
 namespace {
 
-// One Forward's requests are cut near this.
+// Requests and answers that are passed on are cut near this: a frame holds 4 MiB.
 constexpr std::size_t kForwardBytes = 512 << 10;
 // Ports of other members that a leader serves.
 constexpr std::size_t kForwardedMax = 16384;
@@ -46,6 +46,27 @@ void Actor::FlushForwards(Asker& asker) {
     }
     SendForward(leader_, std::move(part));
   }
+}
+
+void Actor::SendInParts(const MemberId& to, std::uint64_t origin, ServerMessage message) {
+  ForwardedReplies part{origin, {}};
+  std::size_t bytes = 0;
+  const auto cut = [&](std::size_t next) {
+    if (bytes != 0 && bytes + next > kForwardBytes) {
+      SendForward(to, std::exchange(part, {origin, {}}));
+      bytes = 0;
+    }
+    bytes += next;
+  };
+  for (ClientReply& reply : message.replies) {
+    cut(reply.reply.size() + reply.message.size() + 64);
+    part.message.replies.push_back(std::move(reply));
+  }
+  for (std::string& event : message.events) {
+    cut(event.size() + 16);
+    part.message.events.push_back(std::move(event));
+  }
+  SendForward(to, std::move(part));
 }
 
 void Actor::SendForward(const MemberId& to, Forward forward) {

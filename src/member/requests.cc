@@ -16,6 +16,10 @@ namespace {
 // what no follower accepts would be sent to it for ever, and nothing behind it would be committed.
 constexpr std::size_t kCommandBytesMax = 3 << 20;
 
+// One asker's long replies of one turn: thousands who wait for the same outcome would else overflow
+// what leads to their process. What has no place is asked for again. Short ones always have one.
+constexpr std::size_t kLongRepliesBytesMax = 2 << 20;
+
 }  // namespace
 
 void Actor::Admit(AskerRef ref, ClientRequest& request) {
@@ -169,6 +173,12 @@ void Actor::RefuseReads(const std::vector<raft::ReadId>& ids) {
 void Actor::Answer(const Asked& asked, std::string reply) {
   Asker* const asker = askers_.Find(asked.asker);
   if (asker == nullptr) return;
+  if (reply.size() >= kLongReplyBytes) {
+    if (asker->out_bytes != 0 && asker->out_bytes + reply.size() > kLongRepliesBytesMax) {
+      return Refuse(asked, Refusal::kUncertain, "too many long answers at once");
+    }
+    asker->out_bytes += reply.size();
+  }
   ClientReply& answer = askers_.Out(asked.asker, *asker).replies.emplace_back();
   answer.id = asked.id;
   answer.reply = std::move(reply);
@@ -223,6 +233,7 @@ void Actor::FlushAskers() {
     if (!asker->to_forward.empty()) FlushForwards(*asker);
     if (asker->out.empty()) continue;
     ServerMessage message = std::exchange(asker->out, {});
+    asker->out_bytes = 0;
     switch (asker->kind) {
       case Asker::Kind::kConnection:
         transport_->SendToClient(asker->id, std::move(message));
@@ -232,7 +243,7 @@ void Actor::FlushAskers() {
         if (closed_) return;
         break;
       case Asker::Kind::kForwarded:
-        SendForward(asker->peer, ForwardedReplies{asker->id, std::move(message)});
+        SendInParts(asker->peer, asker->id, std::move(message));
         break;
       case Asker::Kind::kNone:
         break;

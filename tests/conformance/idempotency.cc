@@ -231,6 +231,24 @@ TEST_P(Conformance, WaitingForAnOutcomeNeverAttempts) {
   EXPECT_EQ(outcome->result.status(), absl::NotFoundError("no such account"));
 }
 
+// All at the same moment, and each a copy: more than one frame, or one queue, holds.
+TEST_P(Conformance, ALargeOutcomeReachesAllWhoWait) {
+  constexpr std::size_t kWaiting = 400;
+  const std::string large(60'000, 'x');
+  Begun begun = Start(one(), "k");
+  std::vector<Awaited<absl::StatusOr<Begun>>> waiting(kWaiting);
+  for (auto& one_more : waiting) {
+    two().idempotency("s").Begin("k", "f", {.wait = absl::Minutes(2)}, one_more.Callback());
+  }
+  EXPECT_TRUE(begun.attempt.Complete(large, kLong).ok());
+  for (auto& one_more : waiting) {
+    const absl::StatusOr<Begun> answer = one_more.Get();
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    ASSERT_EQ(answer->state, Begun::State::kDone);
+    ASSERT_EQ(*answer->outcome.result, large);
+  }
+}
+
 TEST_P(Conformance, AWaitToBeginEndsInTimeOrByCancel) {
   const Begun begun = Start(one(), "k");
   const auto late = two().idempotency("s").Begin("k", "f", {.wait = absl::Milliseconds(1)});

@@ -150,6 +150,43 @@ TEST(GrpcClient, AClientThatDoesNotReadIsClosedAtItsLimit) {
   ASSERT_TRUE(client.log.Await([&] { return client.closed.size() == 1; }));
 }
 
+TEST(GrpcClient, LongAnswersToAClientThatReadsSlowlyArePutOff) {
+  Member n1(kN1, {.client_queue_bytes = 1 << 20});
+  ConnectionId connection = 0;
+  n1.answer = [&](ConnectionId c, const std::vector<ClientRequest>&) { connection = c; };
+  ASSERT_TRUE(n1.Start().ok());
+  Client client(n1.address());
+  constexpr std::size_t kAsked = 300;
+  client.SendEach(kAsked);
+  ASSERT_TRUE(n1.log.Await([&] { return n1.requests.size() == kAsked; }));
+
+  std::promise<void> held;
+  std::promise<void> release;
+  client.loop().Post([&] {
+    held.set_value();
+    release.get_future().wait();
+  });
+  held.get_future().wait();
+  for (std::size_t i = 0; i < kAsked; ++i) {  // 30 MB
+    n1.OnLoop([&] {
+      ServerMessage message;
+      message.replies.push_back({.id = i + 1, .reply = std::string(100'000, 'r')});
+      n1.transport().SendToClient(connection, std::move(message));
+    });
+  }
+  release.set_value();
+  ASSERT_TRUE(client.log.Await([&] { return client.replies.size() == kAsked; }));
+  std::size_t whole = 0;
+  for (const ClientReply& reply : client.replies) {
+    whole += reply.refusal == Refusal::kNone ? 1 : 0;
+    EXPECT_EQ(reply.reply.size(), reply.refusal == Refusal::kNone ? 100'000u : 0u);
+    EXPECT_TRUE(reply.refusal == Refusal::kNone || reply.refusal == Refusal::kUncertain);
+  }
+  EXPECT_GT(whole, 4u) << "until half of its queue is full";
+  EXPECT_LT(whole, kAsked);
+  EXPECT_TRUE(client.closed.empty()) << "it did not take offence";
+}
+
 TEST(GrpcClient, TheLoopEndsWithStreamsOpenAndOpening) {
   Member n1(kN1);
   ASSERT_TRUE(n1.Start().ok());

@@ -376,7 +376,13 @@ void GrpcTransport::SendToClient(ConnectionId connection, ServerMessage message)
   if (found == clients_.end() || found->second.stream->closing()) return;
   Client& client = found->second;
   FrameQueue& queue = client.stream->outgoing();
-  for (const ClientReply& reply : message.replies) {
+  for (ClientReply& reply : message.replies) {
+    // A client that reads slowly is asked to fetch its long answers later, before it is given up.
+    if (reply.reply.size() >= kLongReplyBytes && queue.bytes() > options_.client_queue_bytes / 2) {
+      reply = {.id = reply.id,
+               .refusal = Refusal::kUncertain,
+               .message = "too much waits to be sent to this client"};
+    }
     queue.Append([&](std::string* frame) { wire::AppendReply(reply, frame); });
   }
   for (const std::string& event : message.events) {
