@@ -92,7 +92,7 @@ enum class Refusal : std::uint8_t {
   // It may or may not have happened: leadership was lost with the command in the log, or the answer
   // has no place in what waits to be sent. Sent again, it is answered from what the machine keeps.
   kUncertain = 4,
-  kVersion = 5,     // needs a newer machine
+  kVersion = 5,  // needs a newer machine
 };
 
 // Replies from this length on may be put off (Refusal::kUncertain) where too much waits to be sent.
