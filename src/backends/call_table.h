@@ -43,6 +43,10 @@ class CallTable {
     }
     slots_[slot].call = std::move(call);
     slots_[slot].used = true;
+    slots_[slot].before = last_;
+    slots_[slot].after = kNone;
+    (last_ == kNone ? first_ : slots_[last_].after) = slot;
+    last_ = slot;
     ++size_;
     return MakeId(slot);
   }
@@ -64,17 +68,21 @@ class CallTable {
     slots_[slot].call = PendingCall();
     slots_[slot].used = false;
     slots_[slot].generation = (slots_[slot].generation + 1) & 0x7fffffff;
+    const std::uint32_t before = slots_[slot].before;
+    const std::uint32_t after = slots_[slot].after;
+    (before == kNone ? first_ : slots_[before].after) = after;
+    (after == kNone ? last_ : slots_[after].before) = before;
     free_.push_back(slot);
     --size_;
     return call;
   }
 
-  // Ids of all calls, in the order of their slots.
+  // Ids of all calls, in the order in which they were added: what is sent again keeps its order.
   std::vector<Id> Ids() const {
     std::vector<Id> ids;
     ids.reserve(size_);
-    for (std::uint32_t slot = 0; slot < slots_.size(); ++slot) {
-      if (slots_[slot].used) ids.push_back(MakeId(slot));
+    for (std::uint32_t slot = first_; slot != kNone; slot = slots_[slot].after) {
+      ids.push_back(MakeId(slot));
     }
     return ids;
   }
@@ -82,9 +90,12 @@ class CallTable {
   std::size_t size() const { return size_; }
 
  private:
+  static constexpr std::uint32_t kNone = 0xffffffff;
   struct Slot {
     std::uint32_t generation = 1;
     bool used = false;
+    std::uint32_t before = kNone;  // those that were added next to it and are still here
+    std::uint32_t after = kNone;
     PendingCall call;
   };
 
@@ -94,6 +105,8 @@ class CallTable {
 
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;
+  std::uint32_t first_ = kNone;
+  std::uint32_t last_ = kNone;
   std::size_t size_ = 0;
 };
 

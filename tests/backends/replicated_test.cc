@@ -192,6 +192,51 @@ TEST_F(ReplicatedTest, SendsAgainWhatMayBeSentAgainAfterALostConnection) {
   EXPECT_TRUE(acquire->ok());
 }
 
+// Whoever asked first stands first in the queue, also when the leader changes meanwhile: the slots
+// of earlier calls are used again in another order.
+TEST_F(ReplicatedTest, WhatIsSentAgainKeepsItsOrder) {
+  std::vector<std::optional<absl::StatusOr<Reply>>> earlier(5);
+  for (auto& outcome : earlier) Call(AcquireLock{.name = "x"}, &outcome);
+  FakeLink* const first = AwaitConnected("a:1");
+  ASSERT_EQ(first->sent.size(), earlier.size());
+  for (const std::size_t i : {3, 0, 4, 1}) Answer(first, first->sent[i], 1);
+  first->sent.clear();
+  std::vector<std::optional<absl::StatusOr<Reply>>> later(6);
+  std::vector<std::string> asked;
+  for (std::size_t i = 0; i < later.size(); ++i) {
+    Call(AcquireLock{.name = std::string(1, static_cast<char>('a' + i))}, &later[i]);
+    asked.push_back(first->sent.back().command);
+  }
+  const auto commands = [](const FakeLink* link) {
+    std::vector<std::string> all;
+    for (const ClientRequest& request : link->sent) all.push_back(request.command);
+    return all;
+  };
+  Answer(first, first->sent[2], 1);
+  asked.erase(asked.begin() + 2);
+  LinkSink* const sink = first->sink;
+  OnLoop([sink] { sink->OnClosed(absl::UnavailableError("gone")); });
+  FakeLink* const second = AwaitConnected("b:1");
+  std::vector<std::string> again = commands(second);
+  ASSERT_EQ(again.size(), asked.size() + 1);
+  again.erase(again.begin());  // the one that was left of the earlier
+  EXPECT_EQ(again, asked);
+  // Likewise when the answers were put off.
+  const std::vector<ClientRequest> sent = std::exchange(second->sent, {});
+  ServerMessage put_off;
+  for (std::size_t i = sent.size(); i-- > 0;) {
+    put_off.replies.push_back({.id = sent[i].id, .refusal = Refusal::kUncertain});
+  }
+  Send(second, std::move(put_off));
+  world_.RunFor(absl::Milliseconds(50));
+  again = commands(second);
+  ASSERT_EQ(again.size(), asked.size() + 1);
+  again.erase(again.begin());
+  EXPECT_EQ(again, asked);
+  backend_->Shutdown();
+  Settle();
+}
+
 TEST_F(ReplicatedTest, TimeOutIsRetrySafeIfNothingWasSentAndUncertainOtherwise) {
   std::optional<absl::StatusOr<Reply>> unsent;
   Call(AcquireLock{.name = "x"}, &unsent, {.timeout = absl::Milliseconds(100)});
