@@ -45,6 +45,9 @@ class SequencedCall : public std::enable_shared_from_this<SequencedCall> {
   // something, and have a share of the session's window of their own.
   virtual bool OutlastsLimit() const { return false; }
 
+  // [locked] Whether a cancel follows when it ends without an answer, and acknowledges it.
+  virtual bool EndsByCancel() const { return false; }
+
   // Sending failed with `why`, and is tried again.
   virtual void OnRetry(const Core& /*core*/, const absl::Status& /*why*/) {}
   // One of these, or a Take, ends the call.

@@ -3,6 +3,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "client/describe.h"
 #include "client/session_core.h"
 #include "client/session_parts.h"
@@ -15,6 +16,9 @@ namespace {
 // that what frees something finds room.
 constexpr std::size_t kWindow = 8192;
 constexpr std::size_t kOrdinaryWindow = kWindow / 2;
+// Waits that have no place yet, those that were left meanwhile among them. What frees something
+// needs no such bound: each was granted, or sent, before.
+constexpr std::size_t kHeldBackMax = 100'000;
 
 }  // namespace
 
@@ -56,6 +60,11 @@ absl::Status SessionCore::Start(std::shared_ptr<SequencedCall> call) {
   auto& before = held_back_[call->OutlastsLimit() ? 1 : 0];
   // Not past one that waits, nor past one that is just being sent: callers rely on their order.
   if (sends_held_back_ || !before.empty() || !HasPlace(*call)) {
+    if (before.size() >= kHeldBackMax && !call->OutlastsLimit()) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(kHeldBackMax,
+                       " calls of this session wait to be sent; try again when some are answered"));
+    }
     call->held_back_ = true;
     before.push_back(std::move(call));
     holds_back_.store(true, std::memory_order_relaxed);
@@ -146,10 +155,10 @@ void SessionCore::OnFailure(const std::shared_ptr<SequencedCall>& call, const ab
   if (kind == ErrorKind::kUncertain) call->uncertain_ = true;
   if (kind == ErrorKind::kRefused || call->GivesUp(why)) {
     const bool settled = !call->uncertain_;
-    if (settled) {
-      sequences_.Finish(call->sequence_);
+    if (!settled && call->EndsByCancel()) {
+      left_.emplace(call->sequence_, call);  // and stays unacknowledged until then
     } else {
-      left_.emplace(call->sequence_, call);
+      sequences_.Finish(call->sequence_);  // it will never be sent again
     }
     calls_.erase(it);
     lock.unlock();

@@ -63,7 +63,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // ---- for what hangs on the session ----
 
   // Numbers `call` and sends it, as soon as the session's window has a place for it. Not OK,
-  // without having done anything, if the session is over.
+  // without having done anything, if the session is over, or (kResourceExhausted, and only of calls
+  // that free nothing) if too many wait for a place.
   absl::Status Start(std::shared_ptr<SequencedCall> call);
   // True if the call was open; it is not any more, and the caller ends it. If it was sent, its
   // sequence stays unacknowledged, and its events arrive as late ones, until Finish.
@@ -135,7 +136,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   std::array<std::deque<std::shared_ptr<SequencedCall>>, 2> held_back_;
   std::atomic<bool> holds_back_{false};
   bool sends_held_back_ = false;
-  // Ended from this side, without knowing what became of them.
+  // Ended from this side, without knowing what became of them; a cancel is on its way.
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> left_;
   GrantList grants_;
 

@@ -66,6 +66,7 @@ class Wait : public SequencedCall {
   absl::Duration Timeout(Loop& loop) const final;
   bool Settles(const Reply& reply) final { return !Queues(reply); }
   bool GivesUp(const absl::Status& why) final;
+  bool EndsByCancel() const final { return true; }
   void OnFailed(const Core& core, absl::Status why, bool settled) final;
   void OnOver(absl::Status why) final { Fail(std::move(why)); }
 

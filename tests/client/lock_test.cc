@@ -66,6 +66,30 @@ TEST_F(ClientTest, ABurstBeyondTheWindowWaitsItsTurn) {
   EXPECT_TRUE(IsFree(rival_, "left"));
 }
 
+TEST_F(ClientTest, WhatWaitsForAPlaceInTheWindowIsBounded) {
+  Session session = Open();
+  Only<AcquireLock>(Fate::kHold);
+  std::size_t granted = 0;
+  std::size_t refused = 0;
+  std::vector<LockGuard> guards;
+  constexpr std::size_t kAsked = 110'000;
+  for (std::size_t i = 0; i < kAsked; ++i) {
+    session.mutex(absl::StrCat(i)).Lock({}, [&](Guard guard) {
+      if (guard.ok()) {
+        ++granted;
+        return guards.push_back(*std::move(guard));
+      }
+      EXPECT_EQ(guard.status().code(), absl::StatusCode::kResourceExhausted);
+      ++refused;
+    });
+  }
+  const std::size_t sent = net_->Count<AcquireLock>();
+  EXPECT_EQ(refused, kAsked - 100'000 - sent);
+  Heal();
+  while (net_->held() > 0) net_->Release();
+  EXPECT_EQ(granted, kAsked - refused);
+}
+
 TEST_F(ClientTest, L10ARetriedUnlockFreesNoLaterGrant) {
   Session session = Open();
   Guard held = Lock(session, "a");
@@ -209,7 +233,11 @@ TEST_F(ClientTest, AnUnlockThatIsRefusedAfterItWasSentIsUncertain) {
     ASSERT_TRUE(world_.RunUntil([&] { return unlocked.here(); }, absl::Seconds(6)));
     EXPECT_EQ(KindOf(*unlocked), sent_before ? ErrorKind::kUncertain : ErrorKind::kRefused)
         << *unlocked;
+    const Sequence unlock = net_->sent.back().sequence;
     Heal();
+    // It is never sent again, so the session's window goes on past it.
+    ASSERT_TRUE(Lock(session, sent_before ? "c" : "d").ok());
+    EXPECT_GE(net_->sent.back().acknowledged_through, unlock);
   }
 }
 
