@@ -193,7 +193,10 @@ class IdempotencyStore {
   //                       the one that counts
   //   kDeadlineExceeded,
   //   kUnknown            `fn` ran, and whether its result was stored is not known: ask again
-  //   what `fn` returned  stored if IsLastingFailure, or `stores`, says so
+  //   kInvalidArgument    also if `fn` ran and returned more than 64 KiB: that is not stored, and
+  //                       the next call runs `fn` again. Return less, or a reference to it
+  //   what `fn` returned  a failure is stored if IsLastingFailure, or `stores`, says so: its code
+  //                       and message, not its payloads
   absl::StatusOr<std::string> Execute(absl::string_view key, absl::string_view fingerprint,
                                       absl::FunctionRef<absl::StatusOr<std::string>(Attempt&)> fn,
                                       ExecuteOptions options = {});

@@ -55,8 +55,8 @@ class IdempotentHandlerTest : public ::testing::Test {
     return call;
   }
 
-  const Coordinator coordinator_ = *OpenLocal();
-  const IdempotencyStore store_ = coordinator_.idempotency("Method");
+  Coordinator coordinator_ = *OpenLocal();
+  IdempotencyStore store_ = coordinator_.idempotency("Method");
   std::function<void()> inside_;
   int runs_ = 0;
   Revision token_ = 0;
@@ -103,6 +103,18 @@ TEST_F(IdempotentHandlerTest, WithoutAKeyItRunsEachTimeUnlessOneIsRequired) {
   EXPECT_EQ(Do("", "a", ::grpc::Status::OK, {.required = true}).status.error_code(),
             ::grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(runs_, 2);
+}
+
+// A lost session of the replica is none of the request's failures: another replica may do it.
+TEST_F(IdempotentHandlerTest, WithoutASessionNothingIsDoneAndTheCallMayBeMadeAgain) {
+  absl::StatusOr<Session> session = coordinator_.OpenSession();
+  ASSERT_TRUE(session.ok()) << session.status();
+  store_ = session->idempotency("Method");
+  ASSERT_TRUE(session->Close().ok());
+  const Call call = Do("k", "a");
+  EXPECT_EQ(call.status.error_code(), ::grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(call.status.error_message(), HasSubstr("nothing was done"));
+  EXPECT_EQ(runs_, 0);
 }
 
 TEST_F(IdempotentHandlerTest, I5LastingFailuresAreStoredAndPassingOnesAreNot) {

@@ -67,6 +67,16 @@ inline absl::Status ToAbsl(const ::grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
+// Of a Begin that got no answer, or whose session is over. A caller must not take that for an
+// uncertain or a lasting failure of the handler, which did not run.
+inline ::grpc::Status NotBegun(const absl::Status& why) {
+  if (KindOf(why) == ErrorKind::kUncertain || why.code() == absl::StatusCode::kFailedPrecondition) {
+    return ::grpc::Status(::grpc::StatusCode::UNAVAILABLE,
+                          absl::StrCat("nothing was done: ", why.message()));
+  }
+  return ToGrpc(why);
+}
+
 // The same bytes for the same message, maps and all, in one build of the service. Between builds
 // that differ in the message's fields they may differ: then a repeat is refused as a mismatch.
 inline std::string DeterministicBytes(const google::protobuf::MessageLite& message) {
@@ -86,12 +96,14 @@ inline std::string DeterministicBytes(const google::protobuf::MessageLite& messa
 // what is stored for the call's key. Blocks the calling thread. Keys are those of `store`'s scope:
 // give each method one, and each tenant, if tenants choose their keys.
 //
-//   ABORTED             another call of this key is under way; kRetryPushback says when to ask
-//   again INVALID_ARGUMENT    the key was used for another request; or there is none, and it is
-//   required UNAVAILABLE, ...    no cluster answered: nothing was done (RESOURCE_EXHAUSTED: full),
-//   or DEADLINE_EXCEEDED, UNKNOWN             it was done, and whether that was stored is not
-//   known: ask again what `handler` said  stored if it is OK or a lasting failure; of a failure,
-//   code and message
+//   ABORTED              another call of this key is under way, and kRetryPushback says when to
+//                        ask again; or this attempt was taken over meanwhile
+//   INVALID_ARGUMENT     the key was used for another request; or there is none, and it is required
+//   UNAVAILABLE          the cluster did not let it begin: `handler` did not run
+//   RESOURCE_EXHAUSTED   likewise, because the cluster is full or overloaded
+//   DEADLINE_EXCEEDED,
+//   UNKNOWN              it was done, and whether that was stored is not known: ask again
+//   what `handler` said  stored if it is OK or a lasting failure; of a failure, code and message
 //
 // The reply must have at most 64 KiB; of more, INTERNAL is answered, and nothing is stored.
 template <typename Request, typename Response, typename Handler>
@@ -124,7 +136,7 @@ template <typename Request, typename Response, typename Handler>
                             absl::StrCat("the ", kIdempotencyKey, " was used for another request: ",
                                          begun.status().message()));
     }
-    return internal::ToGrpc(begun.status());
+    return internal::NotBegun(begun.status());
   }
   if (begun->state == Begun::State::kInProgress) {
     return retry_later(absl::StrCat("another call with this ", kIdempotencyKey,
