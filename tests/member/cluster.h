@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -153,6 +154,14 @@ struct Session {
 
 // Opens a session over `caller`.
 Session OpenSessionOn(Caller& caller, absl::Duration ttl, std::uint64_t key);
+
+// The reply's result, if it is of this kind.
+template <typename T>
+const T* As(const Reply& reply) {
+  return std::get_if<T>(&reply.result);
+}
+
+inline int Other(const Cluster& cluster, int not_this) { return (not_this + 1) % cluster.size(); }
 
 }  // namespace tenure::member
 

@@ -15,13 +15,6 @@ namespace {
 
 using testing::World;
 
-template <typename T>
-const T* As(const Reply& reply) {
-  return std::get_if<T>(&reply.result);
-}
-
-int Other(const Cluster& cluster, int not_this) { return (not_this + 1) % cluster.size(); }
-
 // Member `i` as it runs now is a voter, as `at` knows, and all is well.
 bool TookItsPlace(Cluster& cluster, int at, int i) {
   const ClusterStatus status = cluster.Status(at);
