@@ -1,17 +1,28 @@
-# Reads ctest's JUnit report: names each test that failed, and quotes of its output what tells why.
+# Reads ctest's JUnit report: names each test that failed, with its time, and quotes of its output what
+# tells why; the last lines of it, if nothing does.
 /<testcase / {
-  name = $0; sub(/.*<testcase name="/, "", name); sub(/".*/, "", name)
-  bad = /status="fail"/ ; left = 25; follow = 0; said = 0
-  if (bad) print "FAILED: " clear(name)
+  bad = /status="fail"/
+  quoted = follow = lines = 0
+  if (bad) print "FAILED: " attribute("name") " (" attribute("time") " s)"
 }
-bad && /<failure message=/ {
-  why = $0; sub(/.*<failure message="/, "", why); sub(/".*/, "", why)
-  if (why != "") print "    " clear(why)
+bad && /<\/testcase>/ && quoted == 0 {
+  for (i = lines > 10 ? lines - 10 : 0; i < lines; ++i) quote(line[i])
 }
-bad && left > 0 && /Failure$|ERROR: |WARNING: ThreadSanitizer|runtime error:|SUMMARY: |terminate called|Assertion/ {
-  follow = 8
+{ sub(/^[\t ]*<system-out>/, "") }
+/<.*>/ { next }
+bad { line[lines++] = $0 }
+/Failure$|ERROR: |WARNING: ThreadSanitizer|runtime error:|SUMMARY: |terminate called|Assertion/ { follow = 8 }
+bad && follow-- > 0 && quoted < 25 { quote($0) }
+
+function attribute(key,    text) {
+  text = $0
+  sub(".* " key "=\"", "", text); sub(/".*/, "", text)
+  return clear(text)
 }
-bad && follow > 0 && left > 0 { print "    " substr(clear($0), 1, 200); --follow; --left }
+function quote(text) {
+  print "    " substr(clear(text), 1, 200)
+  ++quoted
+}
 function clear(text) {
   gsub(/&lt;/, "<", text); gsub(/&gt;/, ">", text); gsub(/&quot;/, "\"", text)
   gsub(/&#x9;/, "\t", text); gsub(/&amp;/, "\\&", text)

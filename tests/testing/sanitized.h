@@ -1,4 +1,4 @@
-// Whether a sanitizer is in this build: its shadow counts as memory, and what it watches is slower.
+// Whether a sanitizer is in this build: its shadow counts as memory, and its heap is its own.
 #ifndef TENURE_TESTS_TESTING_SANITIZED_H_
 #define TENURE_TESTS_TESTING_SANITIZED_H_
 
@@ -11,11 +11,10 @@
 #define TENURE_TEST_SANITIZED 1
 #endif
 #endif
-#if defined(__SANITIZE_THREAD__) && !defined(TENURE_TEST_THREAD_SANITIZED)
+#if defined(__SANITIZE_THREAD__)
 #define TENURE_TEST_THREAD_SANITIZED 1
 #endif
-#if (defined(__SANITIZE_ADDRESS__) || defined(TENURE_TEST_THREAD_SANITIZED)) && \
-    !defined(TENURE_TEST_SANITIZED)
+#if defined(__SANITIZE_ADDRESS__) || defined(TENURE_TEST_THREAD_SANITIZED)
 #define TENURE_TEST_SANITIZED 1
 #endif
 

@@ -2,8 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <future>
-
 #include "tests/transport/grpc_fixture.h"
 
 namespace tenure::grpc_transport {
@@ -128,13 +126,7 @@ TEST(GrpcClient, AClientThatDoesNotReadIsClosedAtItsLimit) {
   client.SendEach(1);
   ASSERT_TRUE(n1.log.Await([&] { return n1.requests.size() == 1; }));
 
-  std::promise<void> held;
-  std::promise<void> release;
-  client.loop().Post([&] {
-    held.set_value();
-    release.get_future().wait();
-  });
-  held.get_future().wait();
+  HeldLoop held(client.loop());
   std::size_t sent = 0;
   for (int i = 0; i < 1000 && sent < (200u << 20); ++i) {
     n1.OnLoop([&] {
@@ -146,7 +138,7 @@ TEST(GrpcClient, AClientThatDoesNotReadIsClosedAtItsLimit) {
     });
   }
   EXPECT_TRUE(n1.log.Await([&] { return n1.closed.size() == 1; }));
-  release.set_value();
+  held.Release();
   ASSERT_TRUE(client.log.Await([&] { return client.closed.size() == 1; }));
 }
 
@@ -160,13 +152,7 @@ TEST(GrpcClient, LongAnswersToAClientThatReadsSlowlyArePutOff) {
   client.SendEach(kAsked);
   ASSERT_TRUE(n1.log.Await([&] { return n1.requests.size() == kAsked; }));
 
-  std::promise<void> held;
-  std::promise<void> release;
-  client.loop().Post([&] {
-    held.set_value();
-    release.get_future().wait();
-  });
-  held.get_future().wait();
+  HeldLoop held(client.loop());
   for (std::size_t i = 0; i < kAsked; ++i) {  // 30 MB
     n1.OnLoop([&] {
       ServerMessage message;
@@ -174,7 +160,7 @@ TEST(GrpcClient, LongAnswersToAClientThatReadsSlowlyArePutOff) {
       n1.transport().SendToClient(connection, std::move(message));
     });
   }
-  release.set_value();
+  held.Release();
   ASSERT_TRUE(client.log.Await([&] { return client.replies.size() == kAsked; }));
   std::size_t whole = 0;
   for (const ClientReply& reply : client.replies) {

@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -117,6 +118,23 @@ class Member : public TransportSink {
 
   const MemberId id_;
   std::unique_ptr<GrpcTransport> transport_;
+};
+
+// Keeps a loop from doing anything, until Release.
+class HeldLoop {
+ public:
+  explicit HeldLoop(Loop& loop) {
+    const auto held = std::make_shared<std::promise<void>>();
+    loop.Post([held, released = release_.get_future()] {
+      held->set_value();
+      released.wait();
+    });
+    held->get_future().wait();
+  }
+  void Release() { release_.set_value(); }
+
+ private:
+  std::promise<void> release_;  // dropped without Release, it lets go, too
 };
 
 // A client that records what it hears.

@@ -201,13 +201,7 @@ TEST(GrpcTransport, MessagesForAPeerThatDoesNotReadAreDropped) {
   ASSERT_TRUE(n2.Start().ok());
   n1.SetPeers({{"n2", n2.address()}});
   SendUntilHeard(n1, n2, kN1, kN2, 1);
-  std::promise<void> held;
-  std::promise<void> release;
-  n2.transport().loop().Post([&] {
-    held.set_value();
-    release.get_future().wait();
-  });
-  held.get_future().wait();
+  HeldLoop held(n2.transport().loop());
   const auto payload = std::make_shared<const std::string>(std::string(100'000, 'x'));
   bool dropped = false;
   for (int i = 0; i < 2'000 && !dropped; ++i) {
@@ -221,7 +215,7 @@ TEST(GrpcTransport, MessagesForAPeerThatDoesNotReadAreDropped) {
       dropped = link->dropped() > 0;
     });
   }
-  release.set_value();
+  held.Release();
   EXPECT_TRUE(dropped);
 }
 
@@ -251,13 +245,7 @@ TEST(GrpcTransport, StopIsPromptWhateverPeersDo) {
   // One that is there but stands still, one that is gone, and one that never answers.
   n1->SetPeers({{"n2", n2.address()}, {"n3", dead}, {"n4", "240.0.0.1:1"}});
   SendUntilHeard(*n1, n2, kN1, kN2, 1);
-  std::promise<void> held;
-  std::promise<void> release;
-  n2.transport().loop().Post([&] {
-    held.set_value();
-    release.get_future().wait();
-  });
-  held.get_future().wait();
+  HeldLoop held(n2.transport().loop());
   const auto payload = std::make_shared<const std::string>(std::string(1'000'000, 'x'));
   for (int i = 0; i < 30; ++i) {
     n1->Send(kN2,
@@ -268,7 +256,7 @@ TEST(GrpcTransport, StopIsPromptWhateverPeersDo) {
   n1->Stop();
   n1.reset();
   EXPECT_LT(ReadMonotonicClocks().LeaderElapsedNs(before), 2'000'000'000);
-  release.set_value();
+  held.Release();
 }
 
 }  // namespace
