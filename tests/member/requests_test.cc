@@ -208,8 +208,8 @@ void StoreLongOutcome(Caller& caller, Session& session) {
   ASSERT_NE(started, nullptr);
   Command finish = begin;
   finish.sequence = ++session.last;
-  finish.operation = FinishAttempt{
-      .key = "k", .token = started->token, .response = std::string(kLong, 'x')};
+  finish.operation =
+      FinishAttempt{.key = "k", .token = started->token, .response = std::string(kLong, 'x')};
   ASSERT_NE(As<AttemptFinished>(caller.AwaitReply(caller.Write(finish))), nullptr);
 }
 
