@@ -1,5 +1,5 @@
-// Operations that are to be carried out once: a key is new, begun by somebody, or done; the newest is
-// the most wanted.
+// Operations that are to be carried out once: a key is new, begun by somebody, or done; the newest
+// is the most wanted.
 #include <utility>
 
 #include "absl/strings/numbers.h"
