@@ -30,12 +30,15 @@ class Connection {
   void NoteFrame() { frames_.fetch_add(1, std::memory_order_relaxed); }
   // A stream has introduced itself, or has ended.
   void AddStream(int change) { streams_.fetch_add(change, std::memory_order_relaxed); }
+  // It is a peer's that has introduced itself.
+  void NotePeer() { peer_.store(true, std::memory_order_relaxed); }
 
  private:
   friend class Acceptor;
 
   std::atomic<std::uint64_t> frames_{0};
   std::atomic<int> streams_{0};
+  std::atomic<bool> peer_{false};
 
   // The acceptor's thread only.
   int watched_ = -1;       // the duplicate
@@ -92,7 +95,8 @@ class Acceptor {
 
   std::mutex mutex_;
   std::unordered_map<int, std::shared_ptr<Connection>> connections_;  // by gRPC's socket
-  bool hurry_ = false;  // some connection has much unfinished
+  bool hurry_ = false;       // some connection has much unfinished
+  bool peers_only_ = false;  // all connections are peers'
   std::thread thread_;
 };
 

@@ -43,8 +43,9 @@ void ServerStream::Begin(std::shared_ptr<Connection> connection) {
   Open(&rpc_);
 }
 
-void ServerStream::Introduced() {
+void ServerStream::Introduced(bool as_peer) {
   if (introduced_) return;
+  if (as_peer) connection_->NotePeer();
   introduced_ = true;
   connection_->AddStream(1);
 }

@@ -37,7 +37,7 @@ class ServerStream final : public FrameStream<::grpc::GenericServerAsyncReaderWr
   // What on_accepted answers with: this, or Close.
   void Begin(std::shared_ptr<Connection> connection);
   // Has introduced itself: the connection is of use.
-  void Introduced();
+  void Introduced(bool as_peer);
 
   // Ends the stream and tells the other side why, if it listens.
   void Close(const absl::Status& why);

@@ -211,7 +211,7 @@ absl::Status GrpcTransport::OnPeerHello(Incoming& incoming, const wire::PeerHell
   }
   ++peer_streams_;
   incoming.peer = {hello.from_name, hello.from_incarnation};
-  incoming.stream->Introduced();
+  incoming.stream->Introduced(/*as_peer=*/true);
   incoming.stream->outgoing().Append([&](std::string* frame) {
     wire::AppendHello(wire::PeerHello{.from_name = self_.id.name,
                                       .from_incarnation = self_.id.incarnation,
@@ -314,7 +314,7 @@ void GrpcTransport::OnClientHello(Incoming& incoming) {
   incoming.client = ++last_client_;
   Client& client = clients_[incoming.client];
   client.stream = incoming.stream;
-  incoming.stream->Introduced();
+  incoming.stream->Introduced(/*as_peer=*/false);
   incoming.stream->outgoing().Append([this](std::string* frame) {
     wire::AppendHello(wire::ServerHello{.member_name = self_.id.name}, frame);
   });
