@@ -61,6 +61,15 @@ enum class LockMode : std::uint8_t {
 // break or the session's end frees all at once. Refused with kInvalid without an owner, and for
 // permits; with kConflict if they ask to share what they hold exclusively (see Downgrade), or to
 // share again behind somebody who waits for their first share to end.
+//
+// With `detect_deadlock`, a wait that would close a cycle among explicitly named owners is refused
+// at once, with kDeadlock and the cycle: each owner waits for a lock that the next one holds, or
+// stands before it in the queue of, and the last one's is so kept from it by this session and
+// owner. An owner is one line of work: it goes on when all that it waits for was granted. A
+// semaphore closes a cycle only if nobody outside it could free enough. Waits of owners that did
+// not ask for detection count as well, only that nobody looks when they begin. A cycle of more than
+// kCycleMax owners, or one that takes more than some thousand steps to find, goes unnoticed: the
+// wait begins. Refused with kInvalid without an owner.
 struct AcquireLock {
   std::string name;
   std::int64_t wait_ns = 0;  // 0: try; kWaitForever: no deadline
@@ -73,6 +82,7 @@ struct AcquireLock {
   std::int64_t delay_ns = 0;
   std::string owner;  // tells apart who uses the lock within the session; may be empty
   bool reentrant = false;
+  bool detect_deadlock = false;
 };
 // Takes several locks, all or none. It enters all their queues at one revision, and is granted once
 // it is at the head of each and none keeps it out; meanwhile nothing later passes it on any of
@@ -93,8 +103,9 @@ struct LockInSet {
 struct AcquireAll {
   std::vector<LockInSet> locks;
   std::int64_t wait_ns = 0;  // 0: try; kWaitForever: no deadline
-  std::string value;         // as in AcquireLock, for each of them; likewise
+  std::string value;         // as in AcquireLock, for each of them; likewise the rest
   std::string owner;
+  bool detect_deadlock = false;
 };
 // Turns an exclusive hold into a shared one, with the same token: LockGranted. Those who wait to
 // share, up to the next that does not, get it too. kConflict while it is held more than once.
@@ -395,6 +406,12 @@ struct LockReleased {
 };
 struct WaitCancelled {};
 
+// The longest cycle of owners that is looked for.
+inline constexpr std::size_t kCycleMax = 16;
+struct Deadlock {
+  std::vector<WaitingOwner> cycle;  // the one that was refused comes first
+};
+
 struct Proclaimed {};
 
 enum class ChangeKind : std::uint8_t {
@@ -574,6 +591,7 @@ enum class ReplyCode : std::uint8_t {
   kAbsent = 8,        // what the command names is not there
   kMismatch = 9,      // the key was begun with another fingerprint
   kConflict = 10,     // what the command names is in use in a way that forbids it
+  kDeadlock = 11,     // the wait would never end; `result` has the Deadlock
 };
 
 struct Reply {
@@ -583,8 +601,9 @@ struct Reply {
   std::variant<std::monostate, SessionOpened, SessionRenewed, SessionClosed, LockGranted,
                LockQueued, LockHeld, LockReleased, WaitCancelled, Proclaimed, Observing, Observed,
                AttemptStarted, AttemptInProgress, OperationDone, AttemptExtended, AttemptFinished,
-               OperationForgotten, LockBroken, OperationDescription, OperationList, LockDescription,
-               LockList, ElectionDescription, ElectionList, SessionList, ClusterStatus>
+               OperationForgotten, LockBroken, Deadlock, OperationDescription, OperationList,
+               LockDescription, LockList, ElectionDescription, ElectionList, SessionList,
+               ClusterStatus>
       result;
 };
 

@@ -2,7 +2,8 @@
 //
 //   refused     nothing happened, and trying the same again will not help until something changes
 //               kInvalidArgument, kNotFound, kAlreadyExists, kPermissionDenied,
-//               kFailedPrecondition, kAborted (a lock was not acquired: somebody else holds it),
+//               kFailedPrecondition, kAborted (a lock was not acquired: somebody else holds it, or
+//               waiting for it would never end, see DeadlockOf),
 //               kCancelled, kUnimplemented
 //   retry-safe  nothing happened; try again
 //               kUnavailable (no leader, not reachable), kResourceExhausted (overloaded; see
@@ -13,9 +14,12 @@
 #ifndef TENURE_ERRORS_H_
 #define TENURE_ERRORS_H_
 
+#include <vector>
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "tenure/types.h"
 
 namespace tenure {
 
@@ -28,6 +32,13 @@ ErrorKind KindOf(const absl::Status& status);
 absl::Duration RetryAfter(const absl::Status& status);
 // `status` with that hint attached.
 absl::Status WithRetryAfter(absl::Status status, absl::Duration after);
+
+// Who would have waited for each other in a circle, if that is why a wait was refused (see
+// LockOptions::detect_deadlock): each waits for a lock that the next one keeps it from, and the
+// last one for a lock that the first, who asked, keeps it from. Empty if `status` is another.
+std::vector<WaitingOwner> DeadlockOf(const absl::Status& status);
+// `status` with that circle attached.
+absl::Status WithDeadlock(absl::Status status, const std::vector<WaitingOwner>& circle);
 
 }  // namespace tenure
 

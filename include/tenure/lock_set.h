@@ -36,6 +36,7 @@ struct AcquireAllOptions {
   std::string value;
   std::stop_token cancel;
   std::string owner;
+  bool detect_deadlock = false;  // with locks that the owner holds already
 };
 
 // Holds several locks, with one token for all. Move-only. Thread-safe but for moves, destruction

@@ -26,6 +26,9 @@ struct AcquireOptions {
   absl::Duration wait = absl::InfiniteDuration();
   std::string value;
   std::stop_token cancel;
+  std::string owner;
+  // A semaphore closes a circle only if nobody outside it could give back enough.
+  bool detect_deadlock = false;
 };
 
 // A handle on a semaphore's name and total: cheap to copy, thread-safe. Its name is one of a Mutex;

@@ -31,6 +31,15 @@ using Revision = std::uint64_t;
 // Identifies a session within a cluster: the revision that opened it. 0 means "none".
 using SessionId = std::uint64_t;
 
+// One of those who wait for each other in a circle: what this owner of that session waits for.
+struct WaitingOwner {
+  SessionId session = 0;
+  std::string owner;
+  std::string lock;
+
+  friend bool operator==(const WaitingOwner&, const WaitingOwner&) = default;
+};
+
 // Numbers the commands of one session, from 1, chosen by the client. A retry reuses its number.
 using Sequence = std::uint64_t;
 

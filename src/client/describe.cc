@@ -47,6 +47,11 @@ absl::Status RefusalStatus(const Reply& reply) {
       return absl::AlreadyExistsError(reply.message);
     case ReplyCode::kConflict:
       return absl::FailedPreconditionError(reply.message);
+    case ReplyCode::kDeadlock: {
+      const auto* deadlock = std::get_if<Deadlock>(&reply.result);
+      return WithDeadlock(absl::AbortedError(reply.message),
+                          deadlock == nullptr ? std::vector<WaitingOwner>() : deadlock->cycle);
+    }
     case ReplyCode::kNotHeld:
     case ReplyCode::kAbsent:
       return absl::NotFoundError(reply.message);

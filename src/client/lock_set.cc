@@ -135,6 +135,7 @@ void Ask(std::shared_ptr<Core> core, std::vector<LockInSet> locks, AcquireAllOpt
   wanted.locks = std::move(locks);
   wanted.value = std::move(options.value);
   wanted.owner = std::move(options.owner);
+  wanted.detect_deadlock = options.detect_deadlock;
   client::HandleCore("", std::move(core))
       .Ask<LockSetGuard>(std::move(wanted), options.wait, std::move(options.cancel),
                          std::move(done));

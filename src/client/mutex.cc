@@ -28,6 +28,7 @@ void Acquire(const client::HandleCore& core, LockMode mode, LockOptions options,
   wanted.delay_ns = absl::ToInt64Nanoseconds(options.lock_delay);
   wanted.owner = std::move(options.owner);
   wanted.reentrant = options.reentrant;
+  wanted.detect_deadlock = options.detect_deadlock;
   core.Ask<LockGuard>(std::move(wanted), options.wait, std::move(options.cancel), std::move(done));
 }
 
@@ -236,6 +237,8 @@ void Semaphore::Acquire(AcquireOptions options, Mutex::LockCallback done) {
   wanted.mode = LockMode::kPermits;
   wanted.permits = options.permits;
   wanted.total = total_;
+  wanted.owner = std::move(options.owner);
+  wanted.detect_deadlock = options.detect_deadlock;
   core_->Ask<LockGuard>(std::move(wanted), options.wait, std::move(options.cancel),
                         std::move(done));
 }

@@ -13,6 +13,19 @@ namespace {
 
 // The payload's type, as absl::Status wants them named: nanoseconds in decimal.
 constexpr absl::string_view kRetryAfterUrl = "tenure/retry-after-ns";
+// For each owner three numbers in decimal, each with a blank behind it: the session, and how long
+// the owner and the lock are; then these two.
+constexpr absl::string_view kDeadlockUrl = "tenure/deadlock";
+
+// Takes a number and its blank off the front. False if there is none.
+bool TakeNumber(absl::string_view& from, std::uint64_t* number) {
+  const std::size_t blank = from.find(' ');
+  if (blank == absl::string_view::npos || !absl::SimpleAtoi(from.substr(0, blank), number)) {
+    return false;
+  }
+  from.remove_prefix(blank + 1);
+  return true;
+}
 
 }  // namespace
 
@@ -44,6 +57,36 @@ absl::Duration RetryAfter(const absl::Status& status) {
 
 absl::Status WithRetryAfter(absl::Status status, absl::Duration after) {
   status.SetPayload(kRetryAfterUrl, absl::Cord(absl::StrCat(absl::ToInt64Nanoseconds(after))));
+  return status;
+}
+
+std::vector<WaitingOwner> DeadlockOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(kDeadlockUrl);
+  if (!payload.has_value()) return {};
+  const std::string bytes(*payload);
+  absl::string_view rest = bytes;
+  std::vector<WaitingOwner> circle;
+  while (!rest.empty()) {
+    WaitingOwner& waiting = circle.emplace_back();
+    std::uint64_t owner = 0, lock = 0;
+    if (!TakeNumber(rest, &waiting.session) || !TakeNumber(rest, &owner) ||
+        !TakeNumber(rest, &lock) || owner > rest.size() || lock > rest.size() - owner) {
+      return {};
+    }
+    waiting.owner = std::string(rest.substr(0, owner));
+    waiting.lock = std::string(rest.substr(owner, lock));
+    rest.remove_prefix(owner + lock);
+  }
+  return circle;
+}
+
+absl::Status WithDeadlock(absl::Status status, const std::vector<WaitingOwner>& circle) {
+  std::string bytes;
+  for (const WaitingOwner& waiting : circle) {
+    absl::StrAppend(&bytes, waiting.session, " ", waiting.owner.size(), " ", waiting.lock.size(),
+                    " ", waiting.owner, waiting.lock);
+  }
+  status.SetPayload(kDeadlockUrl, absl::Cord(bytes));
   return status;
 }
 

@@ -49,6 +49,7 @@ struct OperationWriter {
     acquire->set_delay_ns(in.delay_ns);
     acquire->set_owner(in.owner);
     acquire->set_reentrant(in.reentrant);
+    acquire->set_detect_deadlock(in.detect_deadlock);
   }
   void operator()(const AcquireAll& in) const {
     v1::AcquireAll* all = out.mutable_acquire_all();
@@ -59,6 +60,7 @@ struct OperationWriter {
     all->set_wait_ns(in.wait_ns);
     all->set_value(in.value);
     all->set_owner(in.owner);
+    all->set_detect_deadlock(in.detect_deadlock);
   }
   void operator()(const CancelWait& in) const {
     out.mutable_cancel_wait()->set_acquire(in.acquire);
@@ -202,7 +204,8 @@ AcquireLock Read(v1::AcquireLock* in) {
           in->total(),
           in->delay_ns(),
           std::move(*in->mutable_owner()),
-          in->reentrant()};
+          in->reentrant(),
+          in->detect_deadlock()};
 }
 AcquireAll Read(v1::AcquireAll* in) {
   AcquireAll out;
@@ -213,6 +216,7 @@ AcquireAll Read(v1::AcquireAll* in) {
   out.wait_ns = in->wait_ns();
   out.value = std::move(*in->mutable_value());
   out.owner = std::move(*in->mutable_owner());
+  out.detect_deadlock = in->detect_deadlock();
   return out;
 }
 Downgrade Read(v1::Downgrade* in) { return {std::move(*in->mutable_name()), in->token()}; }

@@ -135,6 +135,15 @@ struct ResultWriter {
     granted->mutable_fences()->Add(in.fences.begin(), in.fences.end());
   }
   void operator()(const LockBroken&) const { out.mutable_lock_broken(); }
+  void operator()(const Deadlock& in) const {
+    v1::Deadlock* deadlock = out.mutable_deadlock();
+    for (const WaitingOwner& waiting : in.cycle) {
+      v1::WaitingOwner* added = deadlock->add_cycle();
+      added->set_session(waiting.session);
+      added->set_owner(waiting.owner);
+      added->set_lock(waiting.lock);
+    }
+  }
   void operator()(const LockQueued& in) const {
     v1::LockQueued* queued = out.mutable_lock_queued();
     queued->set_ahead(in.ahead);
@@ -413,6 +422,13 @@ bool ReadResult(const v1::Reply& in, Reply& out) {
     case v1::Reply::kLockBroken:
       out.result = LockBroken{};
       return true;
+    case v1::Reply::kDeadlock: {
+      Deadlock& deadlock = out.result.emplace<Deadlock>();
+      for (const v1::WaitingOwner& waiting : in.deadlock().cycle()) {
+        deadlock.cycle.push_back({waiting.session(), waiting.owner(), waiting.lock()});
+      }
+      return true;
+    }
     case v1::Reply::kProclaimed:
       out.result = Proclaimed{};
       return true;

@@ -88,6 +88,10 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
                      core_->limits.waiters_per_lock_max, reply)) {
     return;
   }
+  if (lock != nullptr && acquire != nullptr && acquire->detect_deadlock &&
+      ClosesCircle(session, acquire->owner, {{lock, mode, acquire->permits}}, reply)) {
+    return;
+  }
   if (lock == nullptr) lock = Create(place, request.kind, request.name);
   LockQueued& queued = reply.result.emplace<LockQueued>();
   queued.ahead = CountAhead(*lock, request.priority);
@@ -374,6 +378,7 @@ void Locks::Link(Wait* wait) {
   ++queue.size;
   ++wait->session->waits;
   if (wait->deadline_ns != kWaitForever) deadlines_.Add(wait->deadline_ns, wait->id, wait);
+  if (!wait->owner.empty()) named_.try_emplace({wait->session->id, wait->owner, wait->id}, wait);
 }
 
 void Locks::Unlink(Wait* wait) {
@@ -394,6 +399,7 @@ void Locks::Unlink(Wait* wait) {
   --queue.size;
   --wait->session->waits;
   if (wait->deadline_ns != kWaitForever) deadlines_.Remove(wait->deadline_ns, wait->id);
+  if (!wait->owner.empty()) named_.erase({wait->session->id, wait->owner, wait->id});
 }
 
 void Locks::EndWait(Wait* wait) {

@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/compare.h"
 #include "machine/core.h"
+#include "machine/deadlocks.h"
 #include "machine/limits.h"
 #include "machine/sessions.h"
 #include "machine/timers.h"
@@ -269,6 +270,9 @@ class Locks {
   void Grant(Wait* wait);
   void Enqueue(Lock& lock, Session& session, Sequence sequence, const Request& request);
   void Fill(Wait& wait, const Request& request);
+  // True, with the refusal in `reply`, if the owner would wait for itself in the end.
+  bool ClosesCircle(const Session& session, const std::string& owner,
+                    const std::vector<DeadlockSearch::Part>& parts, Reply& reply) const;
   // A wait that is in no queue yet, with its claim.
   Wait* NewWait(Lock& lock, Session& session, ClaimKey claim, Revision id);
   // By its place: erasing by the key looks for the end of its range too, at twice the cost.
@@ -416,6 +420,7 @@ class Locks {
   Sessions* sessions_;
   Table locks_;
   Timers<Wait> deadlines_;
+  NamedWaits named_;
   Timers<Lock> attempts_;  // by their tokens
   Timers<Lock> expiries_;
   Timers<Lock> delays_;

@@ -49,6 +49,13 @@ struct ResultHasher {
     hash.AddSigned(held.held_back_ns);
     if (!held.name.empty()) hash.AddBytes(held.name);
   }
+  void operator()(const Deadlock& deadlock) const {
+    for (const WaitingOwner& waiting : deadlock.cycle) {
+      hash.Add(waiting.session);
+      hash.AddBytes(waiting.owner);
+      hash.AddBytes(waiting.lock);
+    }
+  }
   void operator()(const AttemptStarted& started) const {
     hash.Add(started.token);
     hash.Add(started.attempts);

@@ -49,6 +49,13 @@ void Locks::Run(Session& session, Sequence sequence, const AcquireAll& all, Repl
     return retire();
   }
   if (!HasRoomForAll(session, locks, !granted, reply)) return retire();
+  if (!granted && all.detect_deadlock) {
+    std::vector<DeadlockSearch::Part> parts;
+    for (std::size_t i = 0; i < locks.size(); ++i) {
+      parts.push_back({locks[i], all.locks[i].mode, 0});
+    }
+    if (ClosesCircle(session, all.owner, parts, reply)) return retire();
+  }
   if (!granted) {
     LockQueued& queued = reply.result.emplace<LockQueued>();
     queued.held_back_ns = held_back_ns;
@@ -118,6 +125,7 @@ bool Locks::CheckAll(const Session& session, const AcquireAll& all, Reply& reply
   }
   AcquireLock whole;
   whole.owner = all.owner;
+  whole.detect_deadlock = all.detect_deadlock;
   return CheckMode(whole, reply);
 }
 

@@ -34,6 +34,9 @@ bool Locks::CheckMode(const AcquireLock& acquire, Reply& reply) const {
   if (acquire.delay_ns < 0 || (acquire.delay_ns > 0 && acquire.mode != LockMode::kExclusive)) {
     return invalid("a delay must not be negative, and is for exclusive locks");
   }
+  if (acquire.detect_deadlock && acquire.owner.empty()) {
+    return invalid("the detection of deadlocks needs an owner");
+  }
   if (acquire.reentrant && (semaphore || acquire.owner.empty())) {
     return invalid(semaphore ? "permits are not reentrant" : "re-entrancy needs an owner");
   }
@@ -69,6 +72,24 @@ bool Locks::CheckFits(const Session& session, const Lock& lock, const AcquireLoc
         absl::StrCat("this session shares the lock '", lock.name,
                      "' and cannot wait for it to be free of itself: release it first"));
   }
+  return true;
+}
+
+bool Locks::ClosesCircle(const Session& session, const std::string& owner,
+                         const std::vector<DeadlockSearch::Part>& parts, Reply& reply) const {
+  std::vector<WaitingOwner> circle = DeadlockSearch(named_, session, owner, parts).Run();
+  if (circle.empty()) return false;
+  std::string message = "this wait would never end:";
+  for (const WaitingOwner& waiting : circle) {
+    absl::StrAppend(&message, &waiting == circle.data() ? " " : ", and ", "owner '", waiting.owner,
+                    "' of session ", waiting.session, " waits for '", waiting.lock, "'");
+  }
+  absl::StrAppend(
+      &message,
+      circle.size() == 1 ? ", which it keeps itself from" : ", which the first keeps it from",
+      ": release what the others wait for");
+  Refuse(reply, ReplyCode::kDeadlock, std::move(message));
+  reply.result = Deadlock{std::move(circle)};
   return true;
 }
 

@@ -1,9 +1,11 @@
 // The snippets that users will copy, compiled and run.
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "tenure/errors.h"
 #include "tenure/fencing.h"
 #include "tenure/local.h"
@@ -53,6 +55,24 @@ TEST(ErrorsTest, RetryAfterTravelsWithTheStatus) {
   const absl::Status plain = absl::ResourceExhaustedError("full");
   EXPECT_EQ(RetryAfter(plain), absl::ZeroDuration());
   EXPECT_EQ(RetryAfter(WithRetryAfter(plain, absl::Milliseconds(250))), absl::Milliseconds(250));
+}
+
+TEST(ErrorsTest, ACircleTravelsWithTheStatus) {
+  const absl::Status plain = absl::AbortedError("held");
+  EXPECT_TRUE(DeadlockOf(plain).empty());
+  const std::vector<WaitingOwner> circle = {
+      {7, "a 1", "x"}, {std::numeric_limits<std::uint64_t>::max(), std::string(1, '\0'), ""}};
+  EXPECT_EQ(DeadlockOf(WithDeadlock(plain, circle)), circle);
+  // What another version made of it is not read halfway.
+  const std::string url = "tenure/deadlock";
+  absl::Status status = WithDeadlock(plain, circle);
+  const std::string whole(*status.GetPayload(url));
+  for (std::size_t cut = 1; cut < whole.size(); ++cut) {
+    status.SetPayload(url, absl::Cord(whole.substr(0, cut)));
+    EXPECT_LT(DeadlockOf(status).size(), circle.size());
+  }
+  status.SetPayload(url, absl::Cord("1 18446744073709551615 2 ab"));
+  EXPECT_TRUE(DeadlockOf(status).empty());
 }
 
 TEST(FencingTest, RefusesLowerTokensAndZero) {

@@ -7,6 +7,7 @@
 
 #include "conformance/conformance.h"
 #include "gmock/gmock.h"
+#include "tenure/errors.h"
 #include "tenure/fencing.h"
 #include "tenure/lock_set.h"
 #include "tenure/mutex.h"
@@ -177,6 +178,58 @@ TEST_P(Conformance, AnOwnerMayHoldALockMoreThanOnceWhenItAsks) {
   lost.Get();
   EXPECT_FALSE(outer->Valid() || inner->Valid());
   EXPECT_TRUE(two().mutex("a").Lock({.wait = kLong}).ok());
+}
+
+TEST_P(Conformance, OwnersThatWouldWaitForEachOtherAreRefused) {
+  absl::StatusOr<Session> first = one().OpenSession(), second = two().OpenSession();
+  ASSERT_TRUE(first.ok() && second.ok()) << first.status() << second.status();
+  const LockOptions as_a = {.wait = kLong, .owner = "a", .detect_deadlock = true};
+  const LockOptions as_b = {.wait = kLong, .owner = "b", .detect_deadlock = true};
+  const Guard x = first->mutex("x").Lock(as_a);
+  Guard y = second->mutex("y").Lock(as_b);
+  ASSERT_TRUE(x.ok() && y.ok()) << x.status() << y.status();
+  Awaited<Guard> waiting;
+  first->mutex("y").Lock(as_a, waiting.Callback());
+  AwaitWaiters(one(), "y", 1);
+
+  const std::vector<WaitingOwner> circle = {{second->id(), "b", "x"}, {first->id(), "a", "y"}};
+  const absl::Status refused = second->mutex("x").Lock(as_b).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kAborted) << refused;
+  EXPECT_EQ(KindOf(refused), ErrorKind::kRefused);
+  EXPECT_EQ(DeadlockOf(refused), circle);
+  EXPECT_THAT(refused.message(), HasSubstr("owner 'b' of session"));
+  EXPECT_EQ(DeadlockOf(second->shared_mutex("x").LockShared(as_b).status()), circle);
+  EXPECT_EQ(
+      DeadlockOf(
+          second->AcquireAll({{"z"}, {"x"}}, {.wait = kLong, .owner = "b", .detect_deadlock = true})
+              .status()),
+      circle);
+  EXPECT_TRUE(second->mutex("z").TryLock().ok()) << "nothing was left behind";
+  EXPECT_EQ(DeadlockOf(second->mutex("x").TryLock().status()).size(), 0u);
+  EXPECT_EQ(second->mutex("x").Lock({.wait = kLong, .detect_deadlock = true}).status().code(),
+            absl::StatusCode::kInvalidArgument)
+      << "without an owner";
+
+  EXPECT_TRUE(y->Unlock(kLong).ok());
+  EXPECT_TRUE(waiting.Get().ok()) << "who waited gets it when the other gives way";
+
+  // A semaphore keeps nobody from it for ever while others could give back enough.
+  const Guard permit = second->semaphore("s", 2).Acquire({.wait = kLong});
+  const Guard own =
+      first->semaphore("s", 2).Acquire({.wait = kLong, .owner = "a", .detect_deadlock = true});
+  ASSERT_TRUE(permit.ok() && own.ok()) << permit.status() << own.status();
+  EXPECT_EQ(
+      DeadlockOf(first->semaphore("s", 2)
+                     .Acquire({.permits = 2, .wait = kLong, .owner = "a", .detect_deadlock = true})
+                     .status()),
+      (std::vector<WaitingOwner>{{first->id(), "a", "s"}}));
+  EXPECT_EQ(DeadlockOf(
+                first->semaphore("s", 2)
+                    .Acquire({.wait = absl::Milliseconds(1), .owner = "a", .detect_deadlock = true})
+                    .status())
+                .size(),
+            0u)
+      << "it may wait, if in vain";
 }
 
 TEST_P(Conformance, EveryFormOfSharedLocksAndSemaphores) {

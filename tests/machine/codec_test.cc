@@ -31,6 +31,7 @@ std::vector<Command> AllCommands() {
       ReleaseLock{"a", 1ull << 52},
       AcquireLock{"s", 1, "v", LockMode::kPermits, 2, 3, 4, "owner", true},
       AcquireAll{{{"a", LockMode::kShared}, {"b"}}, 5, "v", "owner"},
+      AcquireAll{{{"a"}}, 5, "v", "owner", true},
       Downgrade{"d", 5},
       BreakLock{ObjectKind::kOperation, "s", "k", 6, "stuck"},
       Campaign{"e", kWaitForever, "address", 7},
@@ -102,6 +103,7 @@ std::vector<Reply> AllReplies() {
   add(LockGranted{5, 0, 0, 2});
   add(LockGranted{5, 4, 0, 1, {4, 0}});
   add(LockBroken{});
+  add(Deadlock{{{5, "me", "a"}, {6, std::string("\0", 1), "b"}}});
   add(LockQueued{6, holder, 7});
   add(LockHeld{holder, 8, 9});
   add(LockReleased{});

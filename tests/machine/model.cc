@@ -406,6 +406,8 @@ std::string Model::Show(const Reply& reply) {
       return "mismatch";
     case ReplyCode::kConflict:
       return "conflict";
+    case ReplyCode::kDeadlock:
+      return "deadlock";
   }
   if (const auto* opened = std::get_if<SessionOpened>(&reply.result)) {
     return absl::StrCat("opened ", opened->session);
