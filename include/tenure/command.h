@@ -193,6 +193,15 @@ struct Observe {
 // exactly one event follows: AttemptStartedEvent; or OperationEndedEvent, when another's attempt
 // has an outcome, which a further Begin is answered with; or WaitEndedEvent; unless a CancelWait or
 // the session's end comes first.
+//
+// With `lock`, the attempt and that lock, exclusively, are taken as one and given back as one: they
+// have one token, and what ends one ends the other in the same entry, whether it is the outcome, a
+// release, the session's end, a break of either, or somebody who comes after the attempt's
+// deadline. So nobody finishes an attempt whose lock was lost. It waits in the lock's queue, not in
+// the key's: the record is looked at when the command comes and again when the lock is free for it,
+// and made only then. If by then there is an outcome, or somebody else's fingerprint, the event is
+// OperationEndedEvent and the lock goes on to the next one. Refused with kConflict while the key is
+// attempted without that lock: whoever may attempt a key has to name the same.
 struct Begin {
   std::string scope;  // may be empty; without NUL
   std::string key;
@@ -201,6 +210,8 @@ struct Begin {
   std::int64_t retention_ns = 86'400'000'000'000;  // of the outcome, or of the recovery point that
                                                    // is left when an attempt ends without one
   std::int64_t wait_ns = 0;
+  std::string lock;   // empty: none
+  std::string value;  // of the lock, as in AcquireLock
 };
 // Stores how far the attempt has come, for whoever takes over, and starts its deadline anew:
 // AttemptExtended. kNotHeld if the token is not, or no longer, the current attempt's; likewise
@@ -533,6 +544,7 @@ struct OperationDescription {
   std::string fingerprint;  // these three only from GetOperation
   std::string point;
   std::string response;
+  std::string lock;  // that is held with the attempt; empty: none
 
   friend bool operator==(const OperationDescription&, const OperationDescription&) = default;
 };

@@ -132,6 +132,14 @@ struct BeginOptions {
   // How long the outcome is kept, and a recovery point without one; a day outlasts most retries.
   // At most 30 days.
   absl::Duration retention = absl::Hours(24);
+  // The name of a lock that is taken together with the attempt, in one command, and held exactly as
+  // long: token() is the lock's, too. What ends one ends the other in the same moment, so nothing
+  // is completed by who has lost the lock, and whoever gets the lock next finds the outcome or may
+  // attempt it. It waits in the lock's queue; the record is looked at when the call comes, and
+  // again when the lock is free. All who may attempt a key name the same lock: kFailedPrecondition
+  // while it is attempted without it. Empty: no lock.
+  std::string lock;
+  std::string value;  // of the lock, as LockOptions::value
 };
 
 struct WaitOptions {
@@ -145,6 +153,8 @@ struct ExecuteOptions {
   std::stop_token cancel;
   absl::Duration deadline = absl::InfiniteDuration();
   absl::Duration retention = absl::Hours(24);
+  std::string lock;
+  std::string value;
   // Which failures of `fn` are stored; IsLastingFailure if empty. Others abandon the attempt.
   std::function<bool(const absl::Status&)> stores;
 };

@@ -86,6 +86,9 @@ std::string KeyTable(const std::vector<OperationDescription>& keys) {
 // What is stored of it, as text: what is no text is escaped.
 std::string KeyText(const OperationDescription& key) {
   std::string text = KeyTable({key});
+  if (!key.lock.empty()) {
+    absl::StrAppend(&text, "\nWITH LOCK       ", absl::Utf8SafeCEscape(key.lock), "\n");
+  }
   if (!key.fingerprint.empty()) {
     absl::StrAppend(&text, "\nFINGERPRINT     ", absl::Utf8SafeCEscape(key.fingerprint), "\n");
   }

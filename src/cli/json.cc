@@ -56,7 +56,8 @@ Json KeyObject(const OperationDescription& key) {
           {"attempts", key.attempts},
           {"attempt_ends_in_seconds", seconds(key.ends_in_ns)},
           {"expires_in_seconds", seconds(key.expires_in_ns)},
-          {"waiting", key.waiting}};
+          {"waiting", key.waiting},
+          {"lock", key.lock}};
 }
 
 Json LockObject(const LockDescription& lock) {

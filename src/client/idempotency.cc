@@ -240,6 +240,8 @@ void IdempotencyStore::Begin(absl::string_view key, absl::string_view fingerprin
   begin.fingerprint = std::string(fingerprint);
   begin.deadline_ns = DeadlineNs(options.deadline);
   begin.retention_ns = DeadlineNs(options.retention);
+  begin.lock = std::move(options.lock);
+  begin.value = std::move(options.value);
   Ask(*core_, std::move(begin), options.wait, std::move(options.cancel), std::move(done));
 }
 
@@ -250,7 +252,9 @@ absl::StatusOr<std::string> IdempotencyStore::Execute(
                                       {.wait = options.wait,
                                        .cancel = std::move(options.cancel),
                                        .deadline = options.deadline,
-                                       .retention = options.retention});
+                                       .retention = options.retention,
+                                       .lock = std::move(options.lock),
+                                       .value = std::move(options.value)});
   if (!begun.ok()) return begun.status();
   if (begun->state == Begun::State::kDone) return std::move(begun->outcome.result);
   if (begun->state == Begun::State::kInProgress) {

@@ -127,6 +127,8 @@ struct OperationWriter {
     begin->set_deadline_ns(in.deadline_ns);
     begin->set_retention_ns(in.retention_ns);
     begin->set_wait_ns(in.wait_ns);
+    begin->set_lock(in.lock);
+    begin->set_value(in.value);
   }
   void operator()(const Checkpoint& in) const {
     v1::Checkpoint* checkpoint = out.mutable_checkpoint();
@@ -248,7 +250,9 @@ Begin Read(v1::Begin* in) {
           std::move(*in->mutable_fingerprint()),
           in->deadline_ns(),
           in->retention_ns(),
-          in->wait_ns()};
+          in->wait_ns(),
+          std::move(*in->mutable_lock()),
+          std::move(*in->mutable_value())};
 }
 Checkpoint Read(v1::Checkpoint* in) {
   return {std::move(*in->mutable_scope()), std::move(*in->mutable_key()), in->token(),

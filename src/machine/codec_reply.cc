@@ -71,6 +71,7 @@ void Write(const OperationDescription& in, v1::OperationDescription* out) {
   out->set_fingerprint(in.fingerprint);
   out->set_point(in.point);
   out->set_response(in.response);
+  out->set_lock(in.lock);
 }
 
 void Write(const SessionDescription& in, v1::SessionDescription* out) {
@@ -338,7 +339,7 @@ OperationDescription Read(const v1::OperationDescription& in) {
   return {in.scope(),         in.key(),      static_cast<OperationState>(in.state()),
           Read(in.holder()),  in.attempts(), in.ends_in_ns(),
           in.expires_in_ns(), in.waiting(),  in.fingerprint(),
-          in.point(),         in.response()};
+          in.point(),         in.response(), in.lock()};
 }
 
 OperationList Read(const v1::OperationList& in) {

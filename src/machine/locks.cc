@@ -54,8 +54,9 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
 
   const std::int64_t held_back_ns = HeldBackNs(lock);
   const bool free =
-      lock == nullptr || (lock->queue.first == nullptr &&
-                          Free(*lock, mode, acquire == nullptr ? 0 : acquire->permits));
+      lock == nullptr ||
+      (lock->queue.first == nullptr &&
+       (Free(*lock, mode, acquire == nullptr ? 0 : acquire->permits) || Overdue(*lock)));
   if (!(free && held_back_ns == 0) && request.wait_ns == 0) {
     LockHeld& held = reply.result.emplace<LockHeld>();
     held.held_back_ns = held_back_ns;
@@ -67,6 +68,10 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
   if (!HasRoom(lock, request.kind, reply)) return;
   if (free && held_back_ns == 0) {
     if (lock == nullptr) lock = Create(place, request.kind, request.name);
+    if (lock->holder != nullptr) {
+      Vacate(*lock, ChangeKind::kLost);
+      SettleRest(steps);
+    }
     if (mode != LockMode::kExclusive) {
       Wait* share = NewWait(*lock, session, sequence, core_->Raise());
       Fill(*share, request);
@@ -129,8 +134,10 @@ void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {
   }
   Lock& lock = *it->second.lock;
   if (it->second.wait == nullptr || it->second.wait->token != 0) {  // the grant came first
-    if (const OperationRecord* operation = OperationOf(lock)) {
-      reply.result = AttemptStarted{lock.token, operation->point, operation->attempts};
+    const Lock* const attempt = lock.kind == ObjectKind::kOperation ? &lock : AttemptOf(lock);
+    if (attempt != nullptr) {
+      const OperationRecord& operation = *OperationOf(*attempt);
+      reply.result = AttemptStarted{lock.token, operation.point, operation.attempts};
     } else {
       reply.result = GrantOf(session, cancel.acquire);
     }
@@ -427,10 +434,24 @@ void Locks::Vacate(Lock& lock, ChangeKind why, absl::string_view by) {
   lock.holder = nullptr;
   lock.token = 0;
   lock.value.clear();
+
+  OperationRecord* const record = OperationOf(lock);
+  Lock* const other = record != nullptr ? record->under : AttemptOf(lock);
+  if (other == nullptr) return;
+  core_->Touch(*other);
+  (record != nullptr ? record->under : lock.shares->attempt) = nullptr;
+  (record != nullptr ? other->shares->attempt : OperationOf(*other)->under) = nullptr;
+  Vacate(*other, why, by);
+  unsettled_.push_back(other);
 }
 
 bool Locks::Settle(Lock& lock, std::uint64_t& steps) {
   const bool through = SettleOne(lock, steps);
+  SettleRest(steps);
+  return through;
+}
+
+void Locks::SettleRest(std::uint64_t& steps) {
   while (!unsettled_.empty()) {
     Lock& other = *unsettled_.back();
     unsettled_.pop_back();
@@ -440,13 +461,13 @@ bool Locks::Settle(Lock& lock, std::uint64_t& steps) {
       --steps;
       SettleOne(other, steps);
     }
+    RetireIfIdle(other);
   }
-  return through;
 }
 
 bool Locks::SettleOne(Lock& lock, std::uint64_t& steps) {
   const OperationRecord* operation = OperationOf(lock);
-  const bool overdue = operation != nullptr && operation->overdue;
+  const bool overdue = Overdue(lock);
   if (lock.holder != nullptr) {
     if (!lock.holder->dead && !overdue) return true;
     if (lock.holder->dead) Vacate(lock, ChangeKind::kLost);
@@ -462,10 +483,18 @@ bool Locks::SettleOne(Lock& lock, std::uint64_t& steps) {
       EndWait(first);
       continue;
     }
+    if (first->begin != nullptr && ClaimUnder(*first->begin, lock) != Chance::kFree) {
+      if (steps == 0) return PutOff(lock);
+      --steps;
+      TellEnded(first);
+      continue;
+    }
     if (lock.holder != nullptr && overdue) Vacate(lock, ChangeKind::kLost);
     if (!Free(lock, first->mode, first->permits)) return true;
     const bool alone = first->mode == LockMode::kExclusive;
-    if (first->set == nullptr) {
+    if (first->begin != nullptr) {
+      GrantUnder(first);
+    } else if (first->set == nullptr) {
       Grant(first);
     } else if (!GrantIfReady(first)) {
       return true;

@@ -32,6 +32,13 @@ struct WaitSet {
   std::uint32_t left = 0;    // how many are not null
 };
 
+// What a Begin that names a lock wants besides it, once it has the lock.
+struct BeginUnder {
+  std::string name;  // in the table
+  std::string fingerprint;
+  std::int64_t retention_ns = 0;
+};
+
 // One queued AcquireLock, Campaign or Begin, or one Observe or AwaitOperation: linked into its
 // lock's queue, so that leaving it costs O(1). Or an AcquireLock that holds a share of its lock.
 struct Wait {
@@ -51,11 +58,12 @@ struct Wait {
   std::uint64_t permits = 0;
   std::int64_t delay_ns = 0;
   std::string owner;
-  Revision token = 0;           // of one that holds; 0: it waits
-  std::int64_t granted_ns = 0;  // likewise
-  std::uint64_t seat = 0;       // likewise, of a semaphore
-  std::uint32_t part = 0;       // of an AcquireAll: which of its names
-  WaitSet* set = nullptr;       // likewise, while it waits
+  Revision token = 0;                 // of one that holds; 0: it waits
+  std::int64_t granted_ns = 0;        // likewise
+  std::uint64_t seat = 0;             // likewise, of a semaphore
+  std::uint32_t part = 0;             // of an AcquireAll: which of its names
+  WaitSet* set = nullptr;             // likewise, while it waits
+  std::unique_ptr<BeginUnder> begin;  // of a Begin that waits for its lock
   Wait* previous = nullptr;
   Wait* next = nullptr;
 };
@@ -82,6 +90,7 @@ struct OperationRecord {
   std::int64_t expires_ns = kWaitForever;   // of the record; only while there is no attempt
   Revision expiry = 0;                      // the id of that timer
   std::uint64_t attempts = 0;
+  Lock* under = nullptr;  // the lock that is held with the attempt
 };
 
 // What a lock has that is a semaphore, is shared, or whose exclusive holder wants a delay.
@@ -98,6 +107,7 @@ struct Shares {
   std::uint64_t more_holds = 0;       // likewise: after its first
   std::int64_t delayed_until_ns = 0;  // nobody gets it before; 0: no delay
   Revision delay = 0;                 // the id of that timer
+  Lock* attempt = nullptr;            // the operation that is attempted with it
 };
 
 // What a watched lock, any election and any operation have besides.
@@ -187,6 +197,8 @@ class Locks {
   // last: FinishRestore().
   Lock* Restore(std::unique_ptr<Lock> lock);
   bool RestoreHolder(Lock& lock, Session& session);
+  // That the operation's attempt is one with the lock. After their holders.
+  static bool RestoreUnder(Lock& operation, Lock& lock);
   // `parts`: of an AcquireAll that waits, how many it has; 0 of anything else.
   bool RestoreWait(std::unique_ptr<Wait> wait, std::uint32_t parts);
   bool FinishRestore();
@@ -290,13 +302,16 @@ class Locks {
   void Unlink(Wait* wait);
   // The same, and its claim goes too.
   void EndWait(Wait* wait);
+  // Ends what its holder has, and what is held as one with it, which is left in `unsettled_`.
   void Vacate(Lock& lock, ChangeKind why, absl::string_view by = "");
   // Vacates the lock if its holder is dead, and gives a free one to its first living waiter.
   // Passing a dead waiter takes one step of `steps`; when none is left, the lock is put off.
   // False if it was put off.
   bool Settle(Lock& lock, std::uint64_t& steps);
-  // The same for one lock alone: a grant of several leaves the others in `unsettled_`.
+  // The same for one lock alone: others that it touches are left in `unsettled_`.
   bool SettleOne(Lock& lock, std::uint64_t& steps);
+  // Settles what others have left in `unsettled_`.
+  void SettleRest(std::uint64_t& steps);
   // Leaves the rest to clean-up. False, for the caller to return.
   bool PutOff(Lock& lock);
 
@@ -389,6 +404,29 @@ class Locks {
   bool CheckKey(const Session& session, absl::string_view scope, absl::string_view key,
                 Reply& reply) const;
   bool HasRoomToBegin(const Begin& begin, const Lock* lock, Reply& reply) const;
+  // An attempt that is one with a lock: see Begin::lock.
+  enum class Chance { kFree, kDone, kMismatch, kElsewhere };
+  void RunUnder(Session& session, Sequence sequence, const Begin& begin, Reply& reply);
+  // What becomes of an attempt whoever has the lock, which may be null, would start now.
+  static Chance ClaimUnder(const Lock* operation, absl::string_view fingerprint, const Lock* lock);
+  Chance ClaimUnder(const BeginUnder& begin, const Lock& lock);
+  bool HasRoomUnder(const Session& session, const Begin& begin, const Lock* operation,
+                    const Lock* lock, bool to_wait, Reply& reply) const;
+  // Gives both to the session, whose claim to the lock is there. The operation.
+  Lock& StartUnder(Lock& lock, Session& session, Sequence begin, const std::string& value,
+                   const BeginUnder& wanted, std::int64_t attempt_ns);
+  // Of one that waits, and can have both.
+  void GrantUnder(Wait* wait);
+  AttemptInProgress DescribeUnder(const Lock* lock) const;
+  // The operation that is attempted with the lock. Null if it is held without one.
+  static Lock* AttemptOf(const Lock& lock) {
+    return lock.shares == nullptr ? nullptr : lock.shares->attempt;
+  }
+  // True if whoever comes may have what is held: its attempt's deadline has passed.
+  static bool Overdue(const Lock& lock) {
+    const Lock* const attempt = lock.kind == ObjectKind::kOperation ? &lock : AttemptOf(lock);
+    return attempt != nullptr && OperationOf(*attempt)->overdue;
+  }
   // The operation, unless it has expired, in which case it is gone. Null if there is none.
   Lock* FindOperation(const std::string& name);
   Lock* FindAttempt(const Session& session, const std::string& name, Revision token, Reply& reply);

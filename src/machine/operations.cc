@@ -37,6 +37,7 @@ void Locks::Run(Session& session, Sequence sequence, const Begin& begin, Reply& 
                   absl::StrCat("the fingerprint has ", begin.fingerprint.size(),
                                " bytes; the limit is ", core_->limits.name_bytes_max));
   }
+  if (!begin.lock.empty()) return RunUnder(session, sequence, begin, reply);
   const std::string name = NameOf(begin.scope, begin.key);
   Lock* lock = FindOperation(name);
   if (lock != nullptr && OperationOf(*lock)->fingerprint != begin.fingerprint) {
@@ -75,7 +76,10 @@ void Locks::Run(Session& session, Sequence sequence, const Begin& begin, Reply& 
   core_->hash.AddSigned(OperationOf(*lock)->retention_ns);
   core_->hash.AddBytes(begin.fingerprint);
   if (claimable) {
-    if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kLost);
+    if (lock->holder != nullptr) {
+      Vacate(*lock, ChangeKind::kLost);
+      SettleRest(steps);
+    }
     session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
     Grant(*lock, session, sequence, "", core_->Raise());
     StartAttempt(*lock, begin.deadline_ns);
@@ -189,6 +193,7 @@ void Locks::Run(Session& session, const Forget& forget, Reply& reply) {
                                  running ? "an attempt in progress" : "somebody who waits for it"));
     }
     if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kReleased);
+    SettleRest(steps);
     core_->Raise();
     RemoveOperation(*lock);
   }
@@ -304,10 +309,11 @@ void Locks::TellStarted(Lock& lock) {
 
 void Locks::TellEnded(Wait* wait) {
   Session& session = *wait->session;
+  const std::string& name = wait->begin != nullptr ? wait->begin->name : wait->lock->name;
   OperationEndedEvent event;
   event.begin = wait->acquire;
-  event.scope = std::string(ScopeOf(wait->lock->name));
-  event.key = std::string(KeyOfName(wait->lock->name));
+  event.scope = std::string(ScopeOf(name));
+  event.key = std::string(KeyOfName(name));
   EndWait(wait);
   if (!session.dead) sessions_->Tell(session, {session.id, core_->Raise(), std::move(event)});
 }
@@ -321,6 +327,8 @@ void Locks::RunAttemptTimer(Lock& lock) {
   ClearDeadline(lock);
   OperationOf(lock)->overdue = true;
   Settle(lock, core_->budget);
+  // Whoever waits for its lock may have that, too.
+  if (Lock* const under = OperationOf(lock)->under) Settle(*under, core_->budget);
 }
 
 void Locks::RunExpiry(Lock& lock, std::uint64_t& steps) {
@@ -386,6 +394,7 @@ OperationDescription Locks::DescribeOperation(const Lock& lock, bool whole) cons
   out.ends_in_ns = attempt.ends_in_ns;
   if (record.expires_ns != kWaitForever) out.expires_in_ns = record.expires_ns - core_->now_ns;
   out.waiting = lock.queue.size + lock.journal->observers.size;
+  if (record.under != nullptr) out.lock = record.under->name;
   if (!whole) return out;
   out.fingerprint = record.fingerprint;
   out.point = record.point;

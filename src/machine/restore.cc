@@ -91,6 +91,16 @@ bool Locks::RestoreHolder(Lock& lock, Session& session) {
   return session.claims.try_emplace({lock.acquire, lock.part}, Claim{&lock, nullptr}).second;
 }
 
+bool Locks::RestoreUnder(Lock& operation, Lock& lock) {
+  if (lock.holder == nullptr || lock.holder != operation.holder || lock.token != operation.token ||
+      OperationOf(operation) == nullptr || AttemptOf(lock) != nullptr) {
+    return false;
+  }
+  SharesOf(lock).attempt = &operation;
+  OperationOf(operation)->under = &lock;
+  return true;
+}
+
 bool Locks::RestoreWait(std::unique_ptr<Wait> wait, std::uint32_t parts) {
   const Claim claim{wait->lock, wait.get()};
   auto& claims = wait->session->claims;

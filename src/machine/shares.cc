@@ -227,6 +227,10 @@ void Locks::Run(Session& session, const Downgrade& downgrade, Reply& reply) {
                   absl::StrCat("'", lock.name, "' is held ", 1 + lock.shares->more_holds,
                                " times: release all but one first"));
   }
+  if (AttemptOf(lock) != nullptr) {
+    return Refuse(reply, ReplyCode::kConflict,
+                  absl::StrCat("'", lock.name, "' is held as one with an attempt"));
+  }
   core_->Touch(lock);
   core_->Raise();
   Shares& shares = SharesOf(lock);

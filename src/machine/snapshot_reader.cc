@@ -44,6 +44,7 @@ void Write(const OperationRecord& in, v1::SnapshotOperation* out) {
   out->set_expires_ns(in.expires_ns);
   out->set_expiry(in.expiry);
   out->set_attempts(in.attempts);
+  if (in.under != nullptr) out->set_under(in.under->name);
 }
 
 void Write(const Lock& in, v1::SnapshotLock* out) {
@@ -99,6 +100,11 @@ void Write(const Wait& in, v1::SnapshotWait* out) {
   out->set_seat(in.seat);
   out->set_part(in.part);
   if (in.set != nullptr) out->set_parts(static_cast<std::uint32_t>(in.set->parts.size()));
+  if (in.begin != nullptr) {
+    out->mutable_begin()->set_name(in.begin->name);
+    out->mutable_begin()->set_fingerprint(in.begin->fingerprint);
+    out->mutable_begin()->set_retention_ns(in.begin->retention_ns);
+  }
 }
 
 }  // namespace

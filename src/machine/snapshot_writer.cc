@@ -82,6 +82,7 @@ class SnapshotWriter::Impl {
   // What can be linked only when all is there.
   std::vector<SessionEvent> events_;
   std::vector<Holder> holders_;
+  std::vector<std::pair<Lock*, std::string>> under_;  // operations, and the locks held with them
   std::vector<Waiting> waits_;
 };
 
@@ -268,6 +269,8 @@ absl::Status SnapshotWriter::Impl::TakeLock(v1::SnapshotLock* in) {
   Lock* const added = machine().locks.Restore(std::move(lock));
   if (added == nullptr) return Damaged("a lock is in it twice");
   if (in->holder() != 0) holders_.push_back({added, in->holder()});
+  const std::string& under = in->journal().operation().under();
+  if (!under.empty()) under_.emplace_back(added, under);
   return absl::OkStatus();
 }
 
@@ -337,6 +340,17 @@ absl::Status SnapshotWriter::Impl::TakeWait(v1::SnapshotWait* in) {
   wait->priority = static_cast<std::uint8_t>(in->priority());
   wait->observes = in->observes();
   wait->after = in->after();
+  if (in->has_begin()) {
+    if (!Known(in->begin())) return UnknownField();
+    if (in->kind() != static_cast<std::uint32_t>(ObjectKind::kLock) || in->token() != 0 ||
+        in->parts() != 0 || in->mode() != static_cast<std::uint32_t>(LockMode::kExclusive)) {
+      return Damaged("a wait for an attempt is no wait for a lock");
+    }
+    wait->begin = std::make_unique<BeginUnder>();
+    wait->begin->name = std::move(*in->mutable_begin()->mutable_name());
+    wait->begin->fingerprint = std::move(*in->mutable_begin()->mutable_fingerprint());
+    wait->begin->retention_ns = in->begin().retention_ns();
+  }
   waits_.push_back({std::move(wait), in->session(), static_cast<ObjectKind>(in->kind()),
                     std::move(*in->mutable_lock()), in->parts()});
   return absl::OkStatus();
@@ -368,6 +382,12 @@ absl::Status SnapshotWriter::Impl::LinkLocks() {
     Session* session = machine().sessions.Find(holder.session);
     if (session == nullptr || !machine().locks.RestoreHolder(*holder.lock, *session)) {
       return Damaged("a lock's holder is no session, or holds it twice");
+    }
+  }
+  for (const auto& [operation, name] : under_) {
+    Lock* const lock = machine().locks.Find(ObjectKind::kLock, name);
+    if (lock == nullptr || !machine().locks.RestoreUnder(*operation, *lock)) {
+      return Damaged("an attempt and its lock are not held as one");
     }
   }
   std::sort(waits_.begin(), waits_.end(),

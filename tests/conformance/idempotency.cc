@@ -295,6 +295,74 @@ TEST_P(Conformance, AnAttemptEndsWithItsSession) {
   EXPECT_EQ(Start(two(), "k").attempt.number(), 2u);
 }
 
+TEST_P(Conformance, AnAttemptMayBeOneWithALock) {
+  const BeginOptions with_x = {.wait = kLong, .lock = "x", .value = "me"};
+  Begun begun = Start(one(), "k", with_x);
+  const auto seen = two().mutex("x").Inspect(kLong);
+  ASSERT_TRUE(seen.ok()) << seen.status();
+  EXPECT_EQ(seen->holder.token, begun.attempt.token());
+  EXPECT_EQ(seen->holder.value, "me");
+  EXPECT_EQ(two().idempotency("s").Get("k", kLong)->lock, "x");
+  const auto other = two().idempotency("s").Begin("l", "f", {.lock = "x"});
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(other->state, Begun::State::kInProgress) << "another key, the same lock";
+  EXPECT_EQ(two().idempotency("s").Begin("k", "f").status().code(), absl::StatusCode::kOk);
+  EXPECT_EQ(two().idempotency("s").Begin("k", "f", {.lock = "y"}).status().code(),
+            absl::StatusCode::kFailedPrecondition)
+      << "all name the same";
+
+  // Both waits are in the lock's queue, and each finds what the one before has left.
+  Awaited<absl::StatusOr<Begun>> same, another;
+  two().idempotency("s").Begin("k", "f", with_x, same.Callback());
+  while (two().mutex("x").Inspect(kLong)->waiting < 1) {
+  }
+  two().idempotency("s").Begin("l", "f", with_x, another.Callback());
+  EXPECT_TRUE(begun.attempt.Complete("done", kLong).ok());
+  const absl::StatusOr<Begun> found = same.Get();
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_EQ(found->state, Begun::State::kDone);
+  EXPECT_EQ(*found->outcome.result, "done");
+  absl::StatusOr<Begun> started = another.Get();
+  ASSERT_TRUE(started.ok()) << started.status();
+  ASSERT_EQ(started->state, Begun::State::kStarted);
+
+  // Whoever loses the lock completes nothing.
+  Awaited<int> lost;
+  const std::stop_callback on_lost(started->attempt.lost(), [&] { lost.Callback()(1); });
+  EXPECT_TRUE(one().BreakLock("x", started->attempt.token(), "stuck", kLong).ok());
+  lost.Get();
+  EXPECT_FALSE(started->attempt.Valid());
+  EXPECT_EQ(started->attempt.Complete("late", kLong).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(*one().idempotency("s").Execute("l", "f",
+                                            [&](Attempt& attempt) -> Text {
+                                              EXPECT_EQ(attempt.number(), 2u);
+                                              EXPECT_EQ(two().mutex("x").TryLock().status().code(),
+                                                        absl::StatusCode::kAborted);
+                                              return "by the second";
+                                            },
+                                            {.wait = kLong, .lock = "x"}),
+            "by the second");
+  EXPECT_TRUE(two().mutex("x").TryLock().ok());
+}
+
+TEST_P(Conformance, AnAttemptAndItsLockOutliveTheLeader) {
+  NEEDS(Capability::kLeaderKill);
+  Begun begun = Start(one(), "k", {.lock = "x"});
+  Awaited<absl::StatusOr<Begun>> waiting;
+  two().idempotency("s").Begin("l", "f", {.wait = absl::Hours(1), .lock = "x"}, waiting.Callback());
+  while (one().mutex("x").Inspect(kLong)->waiting < 1) {
+  }
+  fixture().KillLeader();
+  EXPECT_TRUE(begun.attempt.Valid());
+  EXPECT_EQ(two().mutex("x").TryLock().status().code(), absl::StatusCode::kAborted);
+  EXPECT_TRUE(begun.attempt.Complete("whole", kLong).ok());
+  const absl::StatusOr<Begun> waited = waiting.Get();
+  ASSERT_TRUE(waited.ok()) << waited.status();
+  ASSERT_EQ(waited->state, Begun::State::kStarted);
+  EXPECT_EQ(waited->attempt.number(), 1u);
+  EXPECT_GT(waited->attempt.token(), begun.attempt.token());
+}
+
 TEST_P(Conformance, AnOutcomeOutlivesTheLeader) {
   NEEDS(Capability::kLeaderKill);
   int runs = 0;

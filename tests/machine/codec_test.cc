@@ -40,6 +40,7 @@ std::vector<Command> AllCommands() {
       HandOver{"e", 5, 6, 7},
       Observe{ObjectKind::kElection, "e", 8},
       Begin{"s", "k", "print", 3, 4, 5},
+      Begin{"s", "k", "print", 3, 4, 5, "lock", "value"},
       Checkpoint{"s", "k", 6, "point"},
       Extend{"s", "k", 7, 8},
       FinishAttempt{"s", "k", 9, Outcome::kAbandoned, "response"},
@@ -122,8 +123,8 @@ std::vector<Reply> AllReplies() {
   add(AttemptExtended{7});
   add(AttemptFinished{});
   add(OperationForgotten{});
-  const OperationDescription operation{"s", "k", OperationState::kFailed, holder, 1, 2, 3, 4, "f",
-                                       "p", "r"};
+  const OperationDescription operation{
+      "s", "k", OperationState::kFailed, holder, 1, 2, 3, 4, "f", "p", "r", "x"};
   add(operation);
   add(OperationList{{operation}, true});
   add(lock);

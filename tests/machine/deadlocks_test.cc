@@ -210,8 +210,7 @@ TEST_F(DeadlocksTest, LongCirclesAreFoundUpToABound) {
       Token(Lock(clients[i], absl::StrCat("o", i), absl::StrCat("l", i)));
     }
     for (std::size_t i = 0; i + 1 < owners; ++i) {
-      EXPECT_TRUE(
-          Is<LockQueued>(Lock(clients[i], absl::StrCat("o", i), absl::StrCat("l", i + 1))));
+      EXPECT_TRUE(Is<LockQueued>(Lock(clients[i], absl::StrCat("o", i), absl::StrCat("l", i + 1))));
     }
     const Reply last = Lock(clients[owners - 1], absl::StrCat("o", owners - 1), "l0");
     if (owners == kCycleMax) {
@@ -405,8 +404,8 @@ TEST(DeadlockGame, WhatIsRefusedWouldNeverEndAndWhatIsNotDoes) {
         AcquireAll all{{}, kWaitForever, "", owner};
         for (int i = 0; i < 4; ++i) {
           if (below(2) == 0) continue;
-          all.locks.push_back({absl::StrCat("l", i),
-                               below(2) == 0 ? LockMode::kShared : LockMode::kExclusive});
+          all.locks.push_back(
+              {absl::StrCat("l", i), below(2) == 0 ? LockMode::kShared : LockMode::kExclusive});
         }
         if (all.locks.empty()) continue;
         operation = all;

@@ -145,6 +145,7 @@ class Workload {
       if (Chance(60)) begin.deadline_ns = static_cast<std::int64_t>(1 + Below(3000)) * kMillisecond;
       begin.retention_ns =
           static_cast<std::int64_t>(1 + Below(shares_ ? 60'000 : 4000)) * kMillisecond;
+      if (shares_ && Chance(60)) begin.lock = absl::StrCat(Chance(50) ? "sh" : "lock", Below(2));
       return begin;
     }
     if (what < 50) return AwaitOperation{"", key, DrawWait()};
@@ -180,6 +181,7 @@ class Workload {
       AcquireLock acquire{absl::StrCat("sh", Below(3)), DrawWait(), "v"};
       acquire.owner = Chance(50) ? "o" : "";
       acquire.reentrant = !acquire.owner.empty() && acquire.name != "sh2" && Chance(60);
+      acquire.detect_deadlock = !acquire.owner.empty() && Chance(60);
       acquire.mode = Chance(70) ? LockMode::kShared : LockMode::kExclusive;
       if (acquire.name == "sh2") acquire.mode = LockMode::kPermits;
       if (acquire.mode == LockMode::kPermits) {

@@ -11,9 +11,11 @@ namespace tenure::sim {
 void Process::BeginOne(Slot& slot) {
   const std::uint64_t id = ++all_.last_id_;
   const std::uint64_t back = scene_.world.RandomBelow(3);
-  const std::string key =
-      absl::StrCat("op-", all_.newest_key_ < back ? 0 : all_.newest_key_ - back);
+  const std::uint64_t number = all_.newest_key_ < back ? 0 : all_.newest_key_ - back;
+  const std::string key = absl::StrCat("op-", number);
   BeginOptions options;
+  // Of all callers alike, and of several keys the same: who waits for one waits for others, too.
+  if (number % 2 == 0) options.lock = "with";
   switch (scene_.world.RandomBelow(3)) {
     case 0:
       break;
@@ -36,9 +38,10 @@ void Process::BeginOne(Slot& slot) {
       stop.request_stop();
     });
   }
+  const bool with_lock = !options.lock.empty();
   slot.session.idempotency("sim").Begin(
       key, "same", std::move(options),
-      Safe([this, id, key, asked = now(),
+      Safe([this, id, key, with_lock, asked = now(),
             session = slot.session.id()](absl::StatusOr<Begun> begun) mutable {
         waits_.erase(id);
         if (!begun.ok()) return;
@@ -53,6 +56,7 @@ void Process::BeginOne(Slot& slot) {
           scene_.TellAll([&](Invariant& each) { each.OnOutcome(key, token, asked); });
           if (key == absl::StrCat("op-", all_.newest_key_)) ++all_.newest_key_;
         } else if (begun->state == Begun::State::kStarted) {
+          if (with_lock) scene_.marks.Visit("attempt one with a lock");
           OnBegun(*std::move(begun), session, asked);
         }
       }));
