@@ -286,7 +286,7 @@ class Game {
   using OwnerKey = std::pair<std::size_t, std::string>;
 
   Reply Ask(std::size_t client, const Operation& operation) {
-    const Reply reply = Do(clients_[client].Next(operation));
+    Reply reply = Do(clients_[client].Next(operation));
     if (std::holds_alternative<LockQueued>(reply.result)) {
       const Sequence sequence = clients_[client].last;
       asked_[{client, sequence}] = operation;
