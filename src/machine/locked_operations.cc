@@ -46,10 +46,9 @@ void Locks::RunUnder(Session& session, Sequence sequence, const Begin& begin, Re
   if (lock != nullptr && !CheckFits(session, *lock, whole, reply)) return retire();
 
   const std::int64_t held_back_ns = HeldBackNs(lock);
-  const bool free =
-      held_back_ns == 0 && (lock == nullptr || (lock->queue.first == nullptr &&
-                                                (Free(*lock, LockMode::kExclusive, 0) ||
-                                                 Overdue(*lock))));
+  const bool free = held_back_ns == 0 &&
+                    (lock == nullptr || (lock->queue.first == nullptr &&
+                                         (Free(*lock, LockMode::kExclusive, 0) || Overdue(*lock))));
   if (!free && begin.wait_ns == 0) {
     reply.result = DescribeUnder(lock);
     return retire();
@@ -88,7 +87,7 @@ void Locks::RunUnder(Session& session, Sequence sequence, const Begin& begin, Re
 // --------------------------------------------------------------------------------------
 
 Locks::Chance Locks::ClaimUnder(const Lock* operation, absl::string_view fingerprint,
-                               const Lock* lock) {
+                                const Lock* lock) {
   if (operation == nullptr) return Chance::kFree;
   const OperationRecord& record = *OperationOf(*operation);
   if (record.fingerprint != fingerprint) return Chance::kMismatch;

@@ -30,6 +30,7 @@ struct FakeLink final : Link {
   }
   ~FakeLink() override { std::erase(*links, this); }
   void Send(std::vector<ClientRequest> requests) override {
+    ++sends;
     for (ClientRequest& each : requests) sent.push_back(std::move(each));
   }
 
@@ -37,6 +38,7 @@ struct FakeLink final : Link {
   LinkSink* const sink;
   std::vector<FakeLink*>* const links;
   std::vector<ClientRequest> sent;
+  std::size_t sends = 0;  // of how many requests each
 };
 
 class ReplicatedTest : public ::testing::Test {
@@ -194,6 +196,33 @@ TEST_F(ReplicatedTest, SendsAgainWhatMayBeSentAgainAfterALostConnection) {
 
 // Whoever asked first stands first in the queue, also when the leader changes meanwhile: the slots
 // of earlier calls are used again in another order.
+// A member works on the first part of what a long turn asks while the turn goes on.
+TEST_F(ReplicatedTest, ALongTurnIsSentInParts) {
+  constexpr std::size_t kCalls = 1000;
+  std::optional<absl::StatusOr<Reply>> first;
+  Call(AcquireLock{.name = "x"}, &first);
+  FakeLink* const link = AwaitConnected("a:1");
+  Answer(link, link->sent[0], 1);
+  link->sent.clear();
+  link->sends = 0;
+  OnLoop([&] {
+    for (std::size_t i = 0; i < kCalls; ++i) {
+      Command command;
+      command.sequence = i + 1;
+      command.operation = AcquireLock{.name = "x"};
+      backend_->Call(std::move(command), {}, [](const absl::StatusOr<Reply>&) {});
+    }
+  });
+  ASSERT_EQ(link->sent.size(), kCalls);
+  EXPECT_GE(link->sends, 3u);
+  EXPECT_LE(link->sends, 8u) << "parts, not single requests";
+  for (std::size_t i = 0; i < kCalls; ++i) {
+    const absl::StatusOr<Command> command = machine::DecodeCommand(link->sent[i].command);
+    ASSERT_TRUE(command.ok()) << command.status();
+    ASSERT_EQ(command->sequence, i + 1);
+  }
+}
+
 TEST_F(ReplicatedTest, WhatIsSentAgainKeepsItsOrder) {
   std::vector<std::optional<absl::StatusOr<Reply>>> earlier(5);
   for (auto& outcome : earlier) Call(AcquireLock{.name = "x"}, &outcome);

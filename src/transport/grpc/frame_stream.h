@@ -33,8 +33,10 @@ class FrameStream : public Resident, public std::enable_shared_from_this<FrameSt
   bool open() const { return open_ && !broken_; }
   std::uint64_t frames_written() const { return frames_written_; }
 
-  // Writes a frame at the end of this turn, if none is under way.
+  // Writes a frame at the end of this turn, or at once if it has much by now, if none is under way.
+  // So what a long turn makes is worked on elsewhere while the turn goes on.
   void FlushSoon() {
+    if (outgoing_.elements() >= kManyElements) Flush();
     if (flush_pending_) return;
     flush_pending_ = true;
     loop_->Defer([self = this->shared_from_this()] {
@@ -63,9 +65,17 @@ class FrameStream : public Resident, public std::enable_shared_from_this<FrameSt
   }
   bool idle() const { return !reading_ && !writing_; }
 
-  // Reads again with the next write, or before the loop sleeps, or after a while.
-  void ReadSoon() {
+  // Reads again with the next write, or before the loop sleeps, or after a while. After a long
+  // frame, of that many bytes, at the end of this turn: more is likely on its way, and worth a
+  // window update.
+  void ReadSoon(std::size_t bytes) {
     read_pending_ = true;
+    if (bytes >= kLongFrameBytes) {
+      loop_->Defer([self = this->shared_from_this()] {
+        if (self->read_pending_) self->Read();
+      });
+      return;
+    }
     if (read_deferred_) return;
     read_deferred_ = true;
     loop_->DeferForLong([self = this->shared_from_this()] {
@@ -75,6 +85,9 @@ class FrameStream : public Resident, public std::enable_shared_from_this<FrameSt
   }
 
  private:
+  static constexpr std::size_t kLongFrameBytes = 2048;
+  static constexpr std::size_t kManyElements = 256;
+
   void Flush() {
     if (!open() || writing_ || outgoing_.empty()) return;
     writing_ = true;

@@ -51,7 +51,7 @@ void ServerStream::Introduced(bool as_peer) {
 }
 
 void ServerStream::OnFrame(::grpc::ByteBuffer* frame) {
-  ReadSoon();
+  ReadSoon(frame->Length());
   last_frame_ = loop()->Now();
   connection_->NoteFrame();
   const ReceivedFrame received(frame);
