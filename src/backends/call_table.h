@@ -17,6 +17,7 @@ namespace tenure::backends {
 // One call, from Backend::Call to its answer.
 struct PendingCall {
   RequestKind kind = RequestKind::kWrite;
+  bool changes = true;  // something, if it is carried out
   bool reserved = false;
   bool retry = true;
   bool in_flight = false;   // sent on the present link, not answered

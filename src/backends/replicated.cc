@@ -101,6 +101,9 @@ class ReplicatedBackend final : public Backend {
   void Call(Command command, CallOptions options, Done done) override {
     PendingCall call;
     call.kind = KindOfOperation(command.operation);
+    // A change of members is asked for outside the log.
+    call.changes = call.kind == RequestKind::kWrite ||
+                   std::holds_alternative<ChangeMembers>(command.operation);
     call.reserved = IsReserved(command.operation);
     call.retry = options.retry;
     call.command = machine::EncodeCommand(command);

@@ -15,7 +15,7 @@ constexpr std::int64_t kTickNs = 20'000'000;
 constexpr absl::Duration kOverloadRetryAfter = absl::Milliseconds(100);
 
 bool MayHaveHappened(const PendingCall& call) {
-  return call.kind == RequestKind::kWrite && (call.unresolved || call.in_flight);
+  return call.changes && (call.unresolved || call.in_flight);
 }
 
 absl::Status ClosedStatus(const PendingCall& call) {
@@ -88,6 +88,7 @@ void ReplicatedEngine::OnConnected(std::string leader_address) {
     }
     if (wants_leader) return OnNotLeader(leader_address);
   }
+  last_trouble_ = absl::OkStatus();
   ResendAll();
 }
 

@@ -262,7 +262,9 @@ void Actor::OnTransferEnded(bool leads_on) {
   for (PendingChange& change : changes) {
     const bool transfer = change.change.action == MemberAction::kTransfer;
     if (transfer && leads_on) {
-      Fail(change, "leadership was not taken in time: the target does not answer, or lags",
+      Fail(change,
+           "leadership was not taken in time: the target does not answer, lags, or has started "
+           "only now; try again",
            ReplyCode::kLimit);
     } else if (leads_on || transfer) {
       changes_.push_back(std::move(change));  // a transfer is done when somebody leads

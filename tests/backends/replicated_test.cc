@@ -278,6 +278,16 @@ TEST_F(ReplicatedTest, TimeOutIsRetrySafeIfNothingWasSentAndUncertainOtherwise) 
   ASSERT_TRUE(world_.RunUntil([&] { return sent.has_value(); }, absl::Seconds(1)));
   EXPECT_EQ(sent->status().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(KindOf(sent->status()), ErrorKind::kUncertain);
+
+  // A read changes nothing; what changes the members does, although it is no entry of the log.
+  std::optional<absl::StatusOr<Reply>> read, change;
+  Call(GetLock{"x"}, &read, {.timeout = absl::Milliseconds(100)});
+  Call(ChangeMembers{MemberAction::kRemove, "n2", ""}, &change,
+       {.timeout = absl::Milliseconds(100)});
+  ASSERT_TRUE(world_.RunUntil([&] { return read && change; }, absl::Seconds(1)));
+  EXPECT_EQ(read->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(change->status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(change->status().message()), HasSubstr("a:1: it does not answer"));
 }
 
 TEST_F(ReplicatedTest, ALateAnswerMeetsNoLaterCall) {
