@@ -78,8 +78,9 @@ TEST_F(MemberCommandTest, AClusterMovesMemberByMember) {
 
   // Leadership goes where it is wanted, and elsewhere if nobody is named.
   // Who has only just started takes part in no election yet.
-  ASSERT_TRUE(
-      Eventually([&] { return RunTenure({"member", "transfer", "n4"}, endpoints_).status == 0; }));
+  ASSERT_TRUE(Eventually([&] {
+    return RunTenure({"member", "transfer", "n4"}, endpoints_).status == 0;
+  }));
   EXPECT_EQ(Leader(), "n4");
   EXPECT_NE(Change({"transfer"})["leader"], "n4");
   EXPECT_EQ(Change({"transfer", Cluster::Name(first)})["leader"], Cluster::Name(first));

@@ -89,13 +89,15 @@ void Process::Act() {
     if (waits_.size() < 4) BeginOne(slot);
   } else if (dice < 92) {
     Inspect();
-  } else if (dice < 94 && scene_.faulty) {
+  } else if (dice < 93 && scene_.faulty) {
+    Transfer();
+  } else if (dice < 95 && scene_.faulty) {
     scene_.marks.Visit("session closed");
     const SessionId id = slot.session.id();
     Session session = slot.session;
     session.Close(absl::Seconds(5), [](absl::Status) {});
     OnOver(id, /*told=*/false);
-  } else if (dice < 96) {
+  } else if (dice < 97) {
     std::vector<std::uint64_t> ids;
     for (const auto& [id, held] : holds_) ids.push_back(id);
     if (!ids.empty()) {
@@ -250,6 +252,20 @@ void Process::Inspect() {
         all_.history_.Read(read, described->holder.token, described->holder.session, now());
         scene_.TellAll([&](Invariant& each) { each.OnRead(committed, reply->revision); });
       }));
+}
+
+// An operator wants somebody else to lead: a member by name, or whoever lags least.
+void Process::Transfer() {
+  const std::uint64_t size = static_cast<std::uint64_t>(all_.members_.size());
+  const std::uint64_t target = scene_.world.RandomBelow(size + 1);
+  Command command;
+  command.operation =
+      ChangeMembers{MemberAction::kTransfer, target == 0 ? "" : absl::StrCat("n", target), ""};
+  coordinator_.backend()->Call(std::move(command), {.timeout = absl::Seconds(5), .retry = true},
+                               Safe([this](absl::StatusOr<Reply> reply) {
+                                 const bool done = reply.ok() && reply->code == ReplyCode::kOk;
+                                 scene_.marks.Visit(done ? "transfer done" : "transfer failed");
+                               }));
 }
 
 void Process::List(absl::AnyInvocable<void(absl::StatusOr<LockList>)> done) {

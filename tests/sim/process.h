@@ -180,6 +180,7 @@ class Process {
   void GiveBack(std::uint64_t id);
   void Drop(std::uint64_t id);
   void Inspect();
+  void Transfer();
   std::string RandomLock() {
     return absl::StrCat("lock-",
                         scene_.world.RandomBelow(static_cast<std::uint64_t>(scene_.plan.locks)));
