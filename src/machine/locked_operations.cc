@@ -60,6 +60,7 @@ void Locks::RunUnder(Session& session, Sequence sequence, const Begin& begin, Re
       lock = Create(locks_.lower_bound(Key{ObjectKind::kLock, begin.lock}), ObjectKind::kLock,
                     begin.lock);
     }
+    SetTotal(*lock, 0);
     core_->hash.AddBytes(wanted.name);
     core_->hash.AddBytes(wanted.fingerprint);
     core_->hash.AddSigned(wanted.retention_ns);
@@ -74,6 +75,7 @@ void Locks::RunUnder(Session& session, Sequence sequence, const Begin& begin, Re
     lock = Create(locks_.lower_bound(Key{ObjectKind::kLock, begin.lock}), ObjectKind::kLock,
                   begin.lock);
   }
+  SetTotal(*lock, 0);
   if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kLost);
   session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
   const Lock& started =

@@ -68,6 +68,7 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
   if (!HasRoom(lock, request.kind, reply)) return;
   if (free && held_back_ns == 0) {
     if (lock == nullptr) lock = Create(place, request.kind, request.name);
+    if (acquire != nullptr) SetTotal(*lock, acquire->total);
     if (lock->holder != nullptr) {
       Vacate(*lock, ChangeKind::kLost);
       SettleRest(steps);
@@ -98,6 +99,7 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
     return;
   }
   if (lock == nullptr) lock = Create(place, request.kind, request.name);
+  if (acquire != nullptr) SetTotal(*lock, acquire->total);
   LockQueued& queued = reply.result.emplace<LockQueued>();
   queued.ahead = CountAhead(*lock, request.priority);
   queued.holder = DescribeHolder(*lock);
@@ -120,10 +122,6 @@ void Locks::Fill(Wait& wait, const Request& request) {
   core_->hash.Add(wait.permits);
   core_->hash.AddSigned(wait.delay_ns);
   core_->hash.AddBytes(wait.owner);
-  if (wait.mode == LockMode::kPermits) {
-    core_->Touch(*wait.lock);
-    SharesOf(*wait.lock).total = request.acquire->total;
-  }
 }
 
 void Locks::Cancel(Session& session, const CancelWait& cancel, Reply& reply) {

@@ -336,6 +336,9 @@ class Locks {
   bool CheckFits(const Session& session, const Lock& lock, const AcquireLock& acquire,
                  Reply& reply) const;
   static bool Free(const Lock& lock, LockMode mode, std::uint64_t permits);
+  // Whoever takes or waits for what nobody uses says what it is from now on: a semaphore of so many
+  // permits, or, with none, a lock.
+  void SetTotal(Lock& lock, std::uint64_t total);
   // True if the request's session and owner hold the lock exclusively.
   static bool Holds(const Session& session, const Lock& lock, const AcquireLock& acquire);
   // Somebody has left the queue, perhaps from its head: those behind may come in.

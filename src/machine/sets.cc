@@ -73,6 +73,7 @@ void Locks::Run(Session& session, Sequence sequence, const AcquireAll& all, Repl
       const std::string& name = all.locks[i].name;
       locks[i] = Create(locks_.lower_bound(Key{ObjectKind::kLock, name}), ObjectKind::kLock, name);
     }
+    SetTotal(*locks[i], 0);
     Wait* wait = NewWait(*locks[i], session, {sequence, static_cast<std::uint32_t>(i)}, id);
     wait->mode = all.locks[i].mode;
     wait->value = all.value;

@@ -97,6 +97,12 @@ bool Locks::Holds(const Session& session, const Lock& lock, const AcquireLock& a
   return lock.holder == &session && lock.shares != nullptr && lock.shares->owner == acquire.owner;
 }
 
+void Locks::SetTotal(Lock& lock, std::uint64_t total) {
+  if ((lock.shares == nullptr ? 0 : lock.shares->total) == total) return;
+  core_->Touch(lock);
+  SharesOf(lock).total = total;
+}
+
 bool Locks::Free(const Lock& lock, LockMode mode, std::uint64_t permits) {
   if (lock.holder != nullptr) return false;
   if (lock.shares == nullptr || lock.shares->holders.empty()) return true;
@@ -131,6 +137,9 @@ void Locks::TakeShare(Wait* wait, Revision token) {
   Lock& lock = *wait->lock;
   core_->Touch(lock);
   Shares& shares = SharesOf(lock);
+  // Who shares with the dead alone is the first again, and fences them off.
+  std::uint64_t steps = kStepsPerCommand;
+  PurgeShares(lock, steps);
   wait->token = token;
   wait->granted_ns = core_->now_ns;
   wait->deadline_ns = kWaitForever;

@@ -284,6 +284,21 @@ TEST_F(ReentrancyTest, ABreakOrTheSessionsEndFreesAllHolds) {
 
 // ---- Semaphores
 
+// What is left of a broken one, its record, does not make a semaphore of the lock that comes after.
+TEST_F(SharesTest, TheNextUserSaysWhetherItIsALockOrASemaphore) {
+  Client a = Open(60), b = Open(60), c = Open(60);
+  const LockGranted permit = Got(Take(a, 1, 3));
+  EXPECT_TRUE(Is<LockBroken>(Break(b, permit.token)));
+  const Revision token = Token(Lock(b, 0));
+  EXPECT_TRUE(Is<LockQueued>(Lock(c)));
+  EXPECT_EQ(Take(a, 1, 3, 0).code, ReplyCode::kConflict);
+  EXPECT_EQ(Look("x").total, 0u);
+  Release(b, "x", token);
+  Release(c, "x", Granted(c));
+  EXPECT_EQ(Got(Take(a, 2, 2, 0)).seat, 0u);
+  EXPECT_EQ(Look("x").total, 2u);
+}
+
 TEST_F(SharesTest, PermitsAreNeverOverdrawnAndServedInOrder) {
   Client a = Open(60), b = Open(60), c = Open(60), d = Open(60);
   const LockGranted two = Got(Take(a, 2, 3));
