@@ -104,7 +104,7 @@ class Core::Impl {
   void OnRefused(Peer& peer, const AppendResponse& response);
   // Begins a round of empty appends, to the voters alone or to everybody.
   void StartRound(bool everybody);
-  void SendHeartbeat(Peer& peer);
+  void SendHeartbeat(Peer& peer, bool repeat_chunk = true);
   // Sends what the peer's state and limits allow.
   void SendEntries(Peer& peer);
   void SendToAll();

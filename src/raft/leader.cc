@@ -77,14 +77,15 @@ void Core::Impl::StartRound(bool everybody) {
   const std::uint64_t round = rounds_.Start(now_);
   if (commit_ >= term_start_) reads_.Join(round, commit_);
   for (Peer& peer : peers_) {
-    if (!peer.self && (everybody || peer.voter())) SendHeartbeat(peer);
+    if (!peer.self && (everybody || peer.voter())) SendHeartbeat(peer, everybody);
   }
 }
 
-void Core::Impl::SendHeartbeat(Peer& peer) {
+void Core::Impl::SendHeartbeat(Peer& peer, bool repeat_chunk) {
   if (peer.progress.state() == raft::Progress::State::kSnapshot) {
-    // A chunk, or its answer, may have been lost.
-    if (peer.progress.snapshot() != 0) return SendChunk(peer);
+    // A chunk, or its answer, may have been lost; but not each round of reads repeats it.
+    const bool due = repeat_chunk || !peer.progress.chunk_sent();
+    if (peer.progress.snapshot() != 0 && due) return SendChunk(peer);
     // With nothing to send yet: it agrees with an empty log, as everybody does.
     return SendAppendAfter(peer, 0, {});
   }

@@ -13,6 +13,9 @@ void Core::Impl::On(SnapshotPiece& piece) {
   if (piece.offset == 0) {
     // What is applied is committed, and so is the configuration in force there
     // (canonical/raft#250).
+    // What was being received and is of no use any more forbids no own one: the log has come from
+    // another leader meanwhile.
+    if (incoming_.index <= commit_) incoming_ = {};
     const bool useful = piece.through > snapshot_.index && piece.through <= applied_ &&
                         piece.through >= log_.trimmed_through() && incoming_.empty();
     if (!useful || made_by_ != 0) return;
