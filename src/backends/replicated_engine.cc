@@ -12,6 +12,8 @@ namespace {
 // How often deadlines are looked at, while calls are under way: an exact timer for each would cost
 // more than the calls.
 constexpr std::int64_t kTickNs = 20'000'000;
+// A member answers it at once, or passes it on.
+constexpr absl::Duration kListenPatience = absl::Seconds(1);
 constexpr absl::Duration kOverloadRetryAfter = absl::Milliseconds(100);
 
 bool MayHaveHappened(const PendingCall& call) {
@@ -59,6 +61,7 @@ void ReplicatedEngine::Listen(SessionId session, Revision after, std::shared_ptr
   Listener& listener = listeners_[session];
   if (listener.request != 0) listen_requests_.erase(listener.request);
   listener = Listener{.after = after, .sink = std::move(sink)};
+  ArmListenAgain();
   if (link_state_ == LinkState::kConnected) {
     SendListen(session, &listener);
   } else {
@@ -188,6 +191,7 @@ void ReplicatedEngine::Stop() {
   if (stopped_) return;
   stopped_ = true;
   tick_.Cancel();
+  listen_again_.Cancel();
   backoff_timer_.Cancel();
   link_.reset();
   link_state_ = LinkState::kNone;
@@ -228,7 +232,8 @@ void ReplicatedEngine::OnTick() {
   for (auto& [session, listener] : listeners_) {
     unheard |= !listener.confirmed;
     if (link_state_ != LinkState::kConnected) break;
-    if (!listener.confirmed && listener.request == 0) SendListen(session, &listener);
+    const bool overdue = listener.request != 0 && now.Reached(listener.asked + kListenPatience);
+    if (overdue || (!listener.confirmed && listener.request == 0)) SendListen(session, &listener);
   }
   const bool waits_for_member = link_state_ == LinkState::kConnecting || OwesAnswer();
   if (waits_for_member && now.Reached(last_heard_ + options_.silence_max)) {

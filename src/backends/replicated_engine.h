@@ -44,6 +44,7 @@ class ReplicatedEngine final : public LinkSink,
     std::shared_ptr<EventSink> sink;
     std::uint64_t request = 0;  // the kListen request under way; 0: none
     bool confirmed = false;     // the present link's member took it
+    Instant asked;              // when it was asked last
   };
   enum class LinkState { kNone, kBackingOff, kConnecting, kConnected };
 
@@ -68,6 +69,8 @@ class ReplicatedEngine final : public LinkSink,
   void ResendAll();
   void SendCall(CallTable::Id id);
   void SendListen(SessionId session, Listener* listener);
+  // Asks again for what may have been lost between members.
+  void ArmListenAgain();
   void QueueRequest(ClientRequest request);
   void Flush();
   std::int64_t NextBackoffNs();
@@ -100,6 +103,9 @@ class ReplicatedEngine final : public LinkSink,
 
   std::vector<ClientRequest> outgoing_;
   bool flush_deferred_ = false;
+
+  TimerHandle listen_again_;
+  bool listen_again_armed_ = false;
 
   TimerHandle tick_;
   bool tick_armed_ = false;

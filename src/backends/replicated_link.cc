@@ -115,6 +115,8 @@ void ReplicatedEngine::SendCall(CallTable::Id id) {
 
 void ReplicatedEngine::SendListen(SessionId session, Listener* listener) {
   if (!OwesAnswer()) last_heard_ = loop_->Now();
+  if (listener->request != 0) listen_requests_.erase(listener->request);
+  listener->asked = loop_->Now();
   listener->request = kListenBit | ++next_listen_request_;
   listen_requests_[listener->request] = session;
   QueueRequest({.id = listener->request,
@@ -122,6 +124,20 @@ void ReplicatedEngine::SendListen(SessionId session, Listener* listener) {
                 .session = session,
                 .after = listener->after});
   ArmTick();
+}
+
+// An event that was lost is repeated from where the session was; so is a request that was.
+void ReplicatedEngine::ArmListenAgain() {
+  if (listen_again_armed_ || options_.listen_again == absl::InfiniteDuration()) return;
+  listen_again_armed_ = true;
+  listen_again_ = loop_->At(loop_->Now() + options_.listen_again, [this] {
+    const auto self = shared_from_this();
+    listen_again_armed_ = false;
+    if (listeners_.empty()) return;
+    ArmListenAgain();
+    if (link_state_ != LinkState::kConnected) return;
+    for (auto& [session, listener] : listeners_) SendListen(session, &listener);
+  });
 }
 
 void ReplicatedEngine::QueueRequest(ClientRequest request) {

@@ -212,6 +212,7 @@ class Actor final : public Node, public TransportSink {
   bool MayForward(const Asker& asker) const;
   void ForwardLater(AskerRef ref, Asker& asker, ClientRequest request);
   void FlushForwards(Asker& asker);
+  void GiveUpLostForwards();
   void TakeForward(const MemberId& from, Forward& forward);
   void TakeForwardedRequests(const MemberId& from, ForwardedRequests& forward);
   void TakeForwardedReplies(const MemberId& from, ForwardedReplies& forward);
@@ -288,6 +289,7 @@ class Actor final : public Node, public TransportSink {
   std::vector<Peer> departed_;  // removed members, the last few, which may still have to be told
   Index peers_since_ = 0;       // the configuration whose members the transport knows
   Instant tend_at_;
+  Instant look_for_lost_;  // when forwards that are not answered are looked through next
   Instant ask_at_;
   std::deque<PendingChange> changes_;
   std::vector<absl::AnyInvocable<void(absl::Status) &&>> handovers_;

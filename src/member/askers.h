@@ -31,7 +31,11 @@ struct Asker {
   ServerMessage out;
   std::size_t out_bytes = 0;  // of its long replies
   // kPort: what was passed on to the leader and is not answered yet.
-  absl::flat_hash_map<std::uint64_t, RequestKind> forwarded;
+  struct Forwarded {
+    RequestKind kind = RequestKind::kWrite;
+    Instant since;
+  };
+  absl::flat_hash_map<std::uint64_t, Forwarded> forwarded;
   std::vector<ClientRequest> to_forward;  // this turn's
 };
 

@@ -16,6 +16,11 @@ namespace {
 constexpr std::size_t kForwardBytes = 512 << 10;
 // Ports of other members that a leader serves.
 constexpr std::size_t kForwardedMax = 16384;
+// What was passed on and is not answered for so long was lost on the way: between members messages
+// may be. Only a change of members takes its time, and is a read to whoever passes it on.
+constexpr absl::Duration kForwardPatience = absl::Seconds(5);
+constexpr absl::Duration kForwardedReadPatience = absl::Seconds(20);
+constexpr absl::Duration kLookForLost = absl::Seconds(1);
 
 }  // namespace
 
@@ -25,12 +30,14 @@ bool Actor::MayForward(const Asker& asker) const {
 }
 
 void Actor::ForwardLater(AskerRef ref, Asker& asker, ClientRequest request) {
-  if (asker.forwarded.size() >= options_.commands_pending_max) {
+  // What frees something has a share of its own.
+  const std::size_t max = options_.commands_pending_max;
+  if (asker.forwarded.size() >= max + (request.reserved ? max / 10 : 0)) {
     if (request.kind == RequestKind::kUnlisten) return;
     return Refuse({ref, request.id}, Refusal::kOverloaded, "too many commands under way");
   }
   if (request.kind == RequestKind::kListen) asker.listened = true;
-  if (request.kind != RequestKind::kUnlisten) asker.forwarded[request.id] = request.kind;
+  if (request.kind != RequestKind::kUnlisten) asker.forwarded[request.id] = {request.kind, now_};
   asker.to_forward.push_back(std::move(request));
   askers_.Out(ref, asker);  // at the turn's end
 }
@@ -119,12 +126,31 @@ void Actor::TakeForwardedReplies(const MemberId& from, ForwardedReplies& forward
     askers_.Out(ref, *port).events.push_back(std::move(event));
 }
 
+void Actor::GiveUpLostForwards() {
+  if (!now_.Reached(look_for_lost_)) return;
+  look_for_lost_ = now_ + kLookForLost;
+  askers_.ForEach([this](AskerRef ref, Asker& asker) {
+    if (asker.kind != Asker::Kind::kPort) return;
+    std::vector<std::uint64_t> lost;
+    for (const auto& [id, forwarded] : asker.forwarded) {
+      const bool read = forwarded.kind == RequestKind::kRead;
+      const Instant until = forwarded.since + (read ? kForwardedReadPatience : kForwardPatience);
+      if (now_.Reached(until)) lost.push_back(id);
+    }
+    std::sort(lost.begin(), lost.end());
+    for (const std::uint64_t id : lost) {
+      asker.forwarded.erase(id);
+      Refuse({ref, id}, Refusal::kUncertain, "no answer from the leader");
+    }
+  });
+}
+
 void Actor::FailForwards() {
   askers_.ForEach([this](AskerRef ref, Asker& asker) {
     if (asker.kind != Asker::Kind::kPort) return;
     asker.to_forward.clear();
-    std::vector<std::pair<std::uint64_t, RequestKind>> lost(asker.forwarded.begin(),
-                                                            asker.forwarded.end());
+    std::vector<std::pair<std::uint64_t, RequestKind>> lost;
+    for (const auto& [id, forwarded] : asker.forwarded) lost.emplace_back(id, forwarded.kind);
     asker.forwarded.clear();
     std::sort(lost.begin(), lost.end());
     for (const auto& [id, kind] : lost) {

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "machine/codec.h"
 #include "member/actor.h"
+#include "member/cluster_list.h"
 
 namespace tenure::member {
 namespace {
@@ -121,6 +122,11 @@ void Actor::AdmitChange(AskerRef ref, std::uint64_t id, ChangeMembers change) {
   if (pending.change.action == MemberAction::kAdd) {
     if (pending.change.address.empty()) {
       Fail(pending, absl::StrCat("at which address is ", name, "?"));
+      return;
+    }
+    const std::string& address = pending.change.address;
+    if (const auto list = ParseClusterList(absl::StrCat(name, "=", address)); !list.ok()) {
+      Fail(pending, std::string(list.status().message()), ReplyCode::kInvalid);
       return;
     }
     bootstrap_.Welcome(name);

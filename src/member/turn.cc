@@ -36,6 +36,7 @@ void Actor::Turn() {
   ProposeTurn();
   Settle();
   GoOnWithSnapshot();
+  GiveUpLostForwards();
   FlushAskers();
   in_turn_ = false;
   if (closed_) return;  // whom it answered may have stopped it
