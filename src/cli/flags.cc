@@ -163,7 +163,17 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
                           const std::string& environment_endpoints) {
   // COMMAND is nobody's to interpret: CLI11 would split its `[a,b]`.
   const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
-  std::vector<std::string> own(arguments.begin(), dashes);
+  std::vector<std::string> own;
+  for (auto argument = arguments.begin(); argument != dashes; ++argument) {
+    const bool empty = argument->size() > 3 && absl::StartsWith(*argument, "--") &&
+                       argument->find('=') + 1 == argument->size();
+    if (empty && own.size() > 0 && own[0] == "serve") {
+      return Usage("serve", absl::StrCat(*argument, " has no value"));
+    }
+    own.push_back(empty ? argument->substr(0, argument->size() - 1) : *argument);
+    // CLI11 would take the next argument for the value.
+    if (empty) own.emplace_back();
+  }
   std::vector<std::string> command;
   if (dashes != arguments.end()) command.assign(dashes + 1, arguments.end());
 
@@ -348,7 +358,8 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   }
 
   MemberFlags member_flags;
-  CLI::App* member = app.add_subcommand("member", "Who takes part: list, add, remove, promote");
+  CLI::App* member =
+      app.add_subcommand("member", "Who takes part: list, add, remove, promote, transfer");
   member->require_subcommand(0, 1);
   member->fallthrough();
   member->add_flag("--json", member_flags.json, "One JSON object");

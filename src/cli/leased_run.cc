@@ -9,9 +9,10 @@
 namespace tenure::cli {
 namespace {
 
-// How long a cluster may be silent when nothing is waited for; and at the end.
+// How long a cluster may be silent when nothing is waited for.
 constexpr absl::Duration kTryPatience = absl::Seconds(5);
-constexpr absl::Duration kClosePatience = absl::Seconds(2);
+// When nothing was acquired: the wait that was given is over, and the lease ends by itself.
+constexpr absl::Duration kGiveUpPatience = absl::Milliseconds(300);
 
 }  // namespace
 
@@ -105,16 +106,16 @@ int LeasedRun::Fail(const absl::Status& status) {
   Say(status.message());
   // What is asked for conflicts with how others use it: with the session all is well.
   const bool conflict = status.code() == absl::StatusCode::kFailedPrecondition && session_.Valid();
-  Close().IgnoreError();
+  Close(kGiveUpPatience).IgnoreError();
   return conflict ? kExitUsage : ExitStatusFor(status);
 }
 
-absl::Status LeasedRun::Close() {
+absl::Status LeasedRun::Close(absl::Duration patience) {
   if (session_.id() == 0) return absl::OkStatus();
   Outcome<absl::Status> closed;
-  session_.Close(kClosePatience, closed.callback());
+  session_.Close(patience, closed.callback());
   std::optional<absl::Status> status =
-      closed.Take(static_cast<int>(absl::ToInt64Milliseconds(kClosePatience)));
+      closed.Take(static_cast<int>(absl::ToInt64Milliseconds(patience)));
   return status.has_value() ? *std::move(status) : absl::UnavailableError("no answer");
 }
 

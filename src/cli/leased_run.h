@@ -62,7 +62,8 @@ class LeasedRun {
   }
 
   // Gives back all that the session holds, and its place in the queue, in one step.
-  absl::Status Close();
+  // Waits so long for the answer; by default, two seconds.
+  absl::Status Close(absl::Duration patience = absl::Seconds(2));
 
   const LeaseFlags& flags() const { return flags_; }
   Coordinator& coordinator() { return coordinator_; }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -106,6 +107,9 @@ class OnceRun final : public LeasedRun {
   }
 
   int Print(const CommandOutcome& outcome) {
+    // If nobody reads it, COMMAND's status is still what this ends with. COMMAND is over: nobody
+    // inherits this.
+    std::signal(SIGPIPE, SIG_IGN);
     for (std::size_t at = 0; at < outcome.output.size();) {
       const ssize_t size =
           write(STDOUT_FILENO, outcome.output.data() + at, outcome.output.size() - at);

@@ -17,7 +17,13 @@ class Signals {
   explicit Signals(std::initializer_list<int> signals) {
     sigset_t set;
     sigemptyset(&set);
-    for (const int signal : signals) sigaddset(&set, signal);
+    for (const int signal : signals) {
+      // What nohup, or a shell's `trap ''`, told this process to ignore stays ignored: blocked, it
+      // would be queued all the same.
+      struct sigaction action = {};
+      const bool ignored = sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+      if (signal == SIGCHLD || !ignored) sigaddset(&set, signal);
+    }
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     descriptor_ = Descriptor(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   }

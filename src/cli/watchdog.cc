@@ -97,6 +97,9 @@ void WatchdogProcess::Run() {
     kill(-leader_, SIGKILL);
     KillDescendants(0, absl::Seconds(1));
   }
+  // Nobody else would, where process 1 is a service that knows nothing of orphans.
+  while (waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
 }
 
 void WatchdogProcess::SetTimer() {

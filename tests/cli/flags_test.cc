@@ -165,6 +165,20 @@ TEST(Flags, BreakNamesALockAndMaySayWhoseAndWhy) {
   EXPECT_EQ(flags.reason, "it is stuck");
 }
 
+// A script's variable that is not set: what follows is no value.
+TEST(Flags, AnEmptyValueTakesNothingFromTheNextArgument) {
+  const auto lock = std::get<LockFlags>(Parse({"lock", "x", "--value=", "--shared", "--", "true"}));
+  EXPECT_EQ(lock.value, "");
+  EXPECT_TRUE(lock.shared);
+  const auto once = std::get<OnceFlags>(
+      Parse({"once", "k", "--fingerprint=", "--wait=5s", "--", "echo", "--x="}));
+  EXPECT_EQ(once.fingerprint, "");
+  EXPECT_EQ(once.wait, absl::Seconds(5));
+  EXPECT_THAT(Complaint({"serve", "--id=n1", "--cluster=", "--new"}),
+              HasSubstr("--cluster= has no value"));
+  EXPECT_THAT(Complaint({"lock", "x", "--wait=", "--", "true"}), HasSubstr("--wait"));
+}
+
 TEST(Flags, MemberTakesAVerbAndAName) {
   EXPECT_EQ(std::get<MemberFlags>(Parse({"member", "list"})).what, MemberFlags::What::kList);
   const auto add = std::get<MemberFlags>(Parse({"member", "add", "n4=10.0.0.4:7400"}));

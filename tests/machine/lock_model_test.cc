@@ -342,10 +342,9 @@ class LockModelTest : public ::testing::TestWithParam<int> {
   }
   // One grant of the machine's: it has a token of its own, and what the model says it has.
   void TakeGrant(std::size_t client, Sequence sequence, const LockGranted& grant) {
-    const auto expected =
-        std::find_if(model_.granted.begin(), model_.granted.end(), [&](const auto& each) {
-          return each.client == client && each.sequence == sequence;
-        });
+    const auto expected = std::find_if(
+        model_.granted.begin(), model_.granted.end(),
+        [&](const auto& each) { return each.client == client && each.sequence == sequence; });
     ASSERT_NE(expected, model_.granted.end()) << client << " is granted " << sequence;
     ASSERT_GT(grant.token, last_token_);
     last_token_ = grant.token;
@@ -445,11 +444,16 @@ class LockModelTest : public ::testing::TestWithParam<int> {
     }
     const Reply reply = Do(client, acquire);
     const bool forever = acquire.wait_ns == kWaitForever;
-    const std::string expected = model_.Acquire(
-        {client, clients_[client].last, {{acquire.name, acquire.mode}}, acquire.permits,
-         acquire.total, acquire.delay_ns, acquire.owner,
-         forever ? kWaitForever : model_.now + acquire.wait_ns},
-        acquire.wait_ns, acquire.reentrant);
+    const std::string expected =
+        model_.Acquire({client,
+                        clients_[client].last,
+                        {{acquire.name, acquire.mode}},
+                        acquire.permits,
+                        acquire.total,
+                        acquire.delay_ns,
+                        acquire.owner,
+                        forever ? kWaitForever : model_.now + acquire.wait_ns},
+                       acquire.wait_ns, acquire.reentrant);
     Compare(client, reply, expected, /*takes=*/true);
   }
   void AskForAll(std::size_t client) {

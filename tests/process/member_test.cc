@@ -114,6 +114,8 @@ TEST_F(MemberCommandTest, WhatCannotBeIsRefusedInOneLine) {
   ExpectRefused({"promote", "n9"}, 64, "n9 is not a learner");
   ExpectRefused({"add", "n5"}, 64, "ID=HOST:PORT");
   ExpectRefused({"add", "n2=127.0.0.1:1"}, 64, "remove it before");
+  ExpectRefused({"add", "n4=127.0.0.1:x"}, 64, "which is not host:port");
+  ExpectRefused({"add", "n 4=127.0.0.1:1"}, 64, "no name for a member");
   ExpectRefused({"remove"}, 64, "");
   EXPECT_THAT(Names(Change({"remove", "n9"})), UnorderedElementsAre("n1", "n2", "n3"))
       << "it is not there, as was asked";

@@ -1,0 +1,53 @@
+// Ignored signals, silent clusters, closed pipes: what a shell may bring about.
+#include <signal.h>
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "tests/process/cluster.h"
+#include "tests/process/watch.h"
+
+namespace tenure::process {
+namespace {
+
+// As flock's users expect it: what nohup, or a shell's `trap '' INT`, told a program to ignore.
+TEST(EdgesTest, AWaiterHeedsNoSignalThatItWasToldToIgnore) {
+  Cluster cluster({.members = 1});
+  Process holder = Tenure({"lock", "a", "--", "cat"}, cluster.endpoints(),
+                          {.input = "ready\n", .input_stays_open = true});
+  ASSERT_TRUE(holder.AwaitOut("ready"));
+  Process waiter({"/bin/sh", "-c",
+                  "trap '' HUP INT; exec " TENURE_BIN_DIR "/tenure lock a --wait 30s --endpoints " +
+                      cluster.endpoints() + " -- echo got"});
+  ASSERT_TRUE(Eventually([&] { return cluster.Lock("a")["waiting"] == 1; }));
+  waiter.Signal(SIGHUP);
+  holder.CloseInput();
+  const Result result = waiter.Wait();
+  EXPECT_EQ(result.status, 0);
+  EXPECT_EQ(result.out, "got\n");
+}
+
+// The wait that was given is the wait, also when the cluster falls silent meanwhile.
+TEST(EdgesTest, AWaiterOfASilentClusterEndsWithItsWait) {
+  Cluster cluster({.members = 1});
+  Process holder = Tenure({"lock", "a", "--", "cat"}, cluster.endpoints(),
+                          {.input = "ready\n", .input_stays_open = true});
+  ASSERT_TRUE(holder.AwaitOut("ready"));
+  Process waiter = Tenure({"lock", "a", "--wait", "2s", "--", "true"}, cluster.endpoints());
+  ASSERT_TRUE(Eventually([&] { return cluster.Lock("a")["waiting"] == 1; }));
+  cluster.member(0).Pause();
+  EXPECT_EQ(waiter.Wait().status, 75);
+  cluster.member(0).Resume();
+}
+
+// Nobody reads what COMMAND wrote; its status is what it was.
+TEST(EdgesTest, OnceKeepsTheStatusIfNobodyReadsTheOutput) {
+  Cluster cluster({.members = 1});
+  Process once({"/bin/bash", "-c",
+                TENURE_BIN_DIR "/tenure once k --endpoints " + cluster.endpoints() +
+                    " -- sh -c 'echo hi; sleep 0.3; exit 3' | true; exit ${PIPESTATUS[0]}"});
+  EXPECT_EQ(once.Wait().status, 3);
+}
+
+}  // namespace
+}  // namespace tenure::process
