@@ -50,12 +50,16 @@ void Wait::Launch(const std::shared_ptr<SessionCore>& core, const std::shared_pt
   wait->session_ = core;
   if (absl::Status over = core->Start(wait); !over.ok()) return wait->Fail(std::move(over));
   // An answer that has come already needs neither clock nor timer. A try has its call's own time
-  // limit.
-  if (!wait->is_try() && wait->wait_ != absl::InfiniteDuration()) {
+  // limit, unless it has to wait to be sent.
+  if (wait->wait_ != absl::InfiniteDuration()) {
     core->IfOpen(*wait, [&] {
-      wait->deadline_ = core->loop().Now() + wait->wait_;
+      if (wait->is_try() && wait->sequence() != 0) return;
+      const absl::Duration limit = wait->is_try() ? kSendingMax : wait->wait_;
+      wait->deadline_ = core->loop().Now() + limit;
       wait->deadline_timer_ = core->loop().At(wait->deadline_, [weak = std::weak_ptr<Wait>(wait)] {
-        if (const auto late = weak.lock()) late->Leave(absl::OkStatus());
+        const auto late = weak.lock();
+        if (late == nullptr) return;
+        late->Leave(late->is_try() ? late->NoAnswer(kSendingMax) : absl::OkStatus());
       });
     });
   }

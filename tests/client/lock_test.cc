@@ -391,5 +391,23 @@ TEST_F(ClientTest, BlockingFormsAreRefusedOnTheLoop) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// mutex.h: "A try gives up with kUnavailable when nothing has answered for 5 s."
+TEST_F(ClientTest, ATryEndsAfterFiveSecondsHoweverManyThereAre) {
+  Session session = Open({.ttl = absl::Seconds(60)});
+  CutOff(Fate::kTimeOut);
+  std::vector<Caught<Guard>> tries(5000);
+  for (std::size_t i = 0; i < tries.size(); ++i) {
+    session.mutex("m" + std::to_string(i)).TryLock(tries[i].Callback());
+  }
+  world_.RunFor(absl::Seconds(20));
+  std::size_t open = 0;
+  for (auto& one : tries) open += one.here() ? 0 : 1;
+  EXPECT_EQ(open, 0u) << "tries without an answer after 20 s";
+  for (auto& one : tries) {
+    ASSERT_EQ(one->status().code(), absl::StatusCode::kUnavailable) << one->status();
+  }
+  Heal();
+}
+
 }  // namespace
 }  // namespace tenure::client

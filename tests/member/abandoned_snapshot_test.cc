@@ -20,7 +20,8 @@ void Pour(Caller& caller, Session& session, int commands, const std::string& pre
     Command command = session.Acquire(prefix + std::to_string(session.last), absl::ZeroDuration());
     std::get<AcquireLock>(command.operation).value = std::string(4000, 'v');
     command.acknowledged_through = command.sequence - 1;
-    requests.push_back({.id = caller.NextId(), .kind = RequestKind::kWrite,
+    requests.push_back({.id = caller.NextId(),
+                        .kind = RequestKind::kWrite,
                         .command = machine::EncodeCommand(command)});
   }
   caller.SendMany(std::move(requests));

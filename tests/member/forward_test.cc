@@ -14,8 +14,8 @@
 #include "tenure/coordinator.h"
 #include "tenure/mutex.h"
 #include "tenure/session.h"
-#include "transport/link.h"
 #include "tests/member/cluster.h"
+#include "transport/link.h"
 
 namespace tenure::member {
 namespace {
@@ -42,7 +42,8 @@ TEST(ForwardTest, LostForwardsDoNotFillAPortForEver) {
     for (int i = 0; i < 100; ++i) {
       Command read;
       read.operation = GetLock{"x"};
-      requests.push_back({.id = near->NextId(), .kind = RequestKind::kRead,
+      requests.push_back({.id = near->NextId(),
+                          .kind = RequestKind::kRead,
                           .command = machine::EncodeCommand(read)});
     }
     near->SendMany(std::move(requests));
@@ -153,8 +154,7 @@ TEST(ForwardTest, AGrantArrivesAlthoughOneListenWasLost) {
   options.on_send = [&](int i, const Envelope& envelope) {
     if (i != follower || lost > 0) return;
     const auto* forward = std::get_if<Forward>(&envelope.body);
-    const auto* requests =
-        forward == nullptr ? nullptr : std::get_if<ForwardedRequests>(forward);
+    const auto* requests = forward == nullptr ? nullptr : std::get_if<ForwardedRequests>(forward);
     if (requests == nullptr) return;
     for (const ClientRequest& request : requests->requests) {
       if (request.kind != RequestKind::kListen) continue;
