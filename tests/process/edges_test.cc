@@ -10,8 +10,10 @@
 namespace tenure::process {
 namespace {
 
+class EdgesTest : public ProcessTest {};
+
 // As flock's users expect it: what nohup, or a shell's `trap '' INT`, told a program to ignore.
-TEST(EdgesTest, AWaiterHeedsNoSignalThatItWasToldToIgnore) {
+TEST_F(EdgesTest, AWaiterHeedsNoSignalThatItWasToldToIgnore) {
   Cluster cluster({.members = 1});
   Process holder = Tenure({"lock", "a", "--", "cat"}, cluster.endpoints(),
                           {.input = "ready\n", .input_stays_open = true});
@@ -27,8 +29,8 @@ TEST(EdgesTest, AWaiterHeedsNoSignalThatItWasToldToIgnore) {
   EXPECT_EQ(result.out, "got\n");
 }
 
-// The wait that was given is the wait, also when the cluster falls silent meanwhile.
-TEST(EdgesTest, AWaiterOfASilentClusterEndsWithItsWait) {
+// The cluster falls silent while somebody waits.
+TEST_F(EdgesTest, AWaiterOfASilentClusterEndsAsNotAcquired) {
   Cluster cluster({.members = 1});
   Process holder = Tenure({"lock", "a", "--", "cat"}, cluster.endpoints(),
                           {.input = "ready\n", .input_stays_open = true});
@@ -41,11 +43,15 @@ TEST(EdgesTest, AWaiterOfASilentClusterEndsWithItsWait) {
 }
 
 // Nobody reads what COMMAND wrote; its status is what it was.
-TEST(EdgesTest, OnceKeepsTheStatusIfNobodyReadsTheOutput) {
+TEST_F(EdgesTest, OnceKeepsTheStatusIfNobodyReadsTheOutput) {
   Cluster cluster({.members = 1});
+  // COMMAND writes once the reader has closed its end, which it tells by a pipe with a name.
+  const std::string closed = Path("closed");
   Process once({"/bin/bash", "-c",
-                TENURE_BIN_DIR "/tenure once k --endpoints " + cluster.endpoints() +
-                    " -- sh -c 'echo hi; sleep 0.3; exit 3' | true; exit ${PIPESTATUS[0]}"});
+                "mkfifo " + closed + "; " TENURE_BIN_DIR "/tenure once k --endpoints " +
+                    cluster.endpoints() + " -- sh -c 'cat " + closed +
+                    "; echo hi; exit 3' | { exec <&-; : > " + closed +
+                    "; }; exit ${PIPESTATUS[0]}"});
   EXPECT_EQ(once.Wait().status, 3);
 }
 
