@@ -164,9 +164,8 @@ class ReplicatedBackend final : public Backend {
 }  // namespace
 
 std::shared_ptr<Backend> NewReplicatedBackend(std::shared_ptr<Loop> loop, LinkFactory factory,
-                                              ReplicatedOptions options) {
-  return std::make_shared<ReplicatedBackend>(std::move(loop), std::move(factory),
-                                             std::move(options));
+                                              const ReplicatedOptions& options) {
+  return std::make_shared<ReplicatedBackend>(std::move(loop), std::move(factory), options);
 }
 
 }  // namespace tenure::backends

@@ -42,7 +42,7 @@ struct ReplicatedOptions {
 // `loop` is where the engine lives; it is destroyed with the last reference to the backend, never
 // on its own thread. What `factory` refers to must live as long as `loop`.
 std::shared_ptr<Backend> NewReplicatedBackend(std::shared_ptr<Loop> loop, LinkFactory factory,
-                                              ReplicatedOptions options);
+                                              const ReplicatedOptions& options);
 
 }  // namespace tenure::backends
 

@@ -167,7 +167,7 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   for (auto argument = arguments.begin(); argument != dashes; ++argument) {
     const bool empty = argument->size() > 3 && absl::StartsWith(*argument, "--") &&
                        argument->find('=') + 1 == argument->size();
-    if (empty && own.size() > 0 && own[0] == "serve") {
+    if (empty && !own.empty() && own[0] == "serve") {
       return Usage("serve", absl::StrCat(*argument, " has no value"));
     }
     own.push_back(empty ? argument->substr(0, argument->size() - 1) : *argument);

@@ -58,7 +58,7 @@ class ReplicatedTest : public ::testing::Test {
         [this](const std::string& address, LinkSink* sink) {
           return std::make_unique<FakeLink>(address, sink, &links_);
         },
-        std::move(options));
+        options);
   }
 
   // A call whose outcome lands in `*outcome`.

@@ -66,7 +66,7 @@ class Process {
     options.linger = absl::ZeroDuration();
     options.seed = 1 + scene_.world.RandomBelow(1u << 30);
     auto backend = backends::NewReplicatedBackend(
-        loop_, testing::VirtualLinks(scene_.world, machine_), std::move(options));
+        loop_, testing::VirtualLinks(scene_.world, machine_), options);
     coordinator_ =
         Coordinator(std::move(backend), {.seed = 1 + scene_.world.RandomBelow(1ull << 62)});
     sessions_.resize(static_cast<std::size_t>(scene_.plan.sessions));
