@@ -18,7 +18,7 @@ constexpr std::size_t kForwardBytes = 512 << 10;
 constexpr std::size_t kForwardedMax = 16384;
 // What was passed on and is not answered for so long was lost on the way: between members messages
 // may be. Only a change of members takes its time, and is a read to whoever passes it on.
-constexpr absl::Duration kForwardPatience = absl::Seconds(5);
+constexpr absl::Duration kForwardPatience = absl::Seconds(10);
 constexpr absl::Duration kForwardedReadPatience = absl::Seconds(20);
 constexpr absl::Duration kLookForLost = absl::Seconds(1);
 
