@@ -37,7 +37,7 @@ absl::Status Work(absl::string_view where, const std::string& order) {
   // A lock. The printer refuses whoever comes with an outdated token.
   absl::StatusOr<tenure::LockGuard> guard =
       coordinator->mutex("printer/3").Lock({.wait = absl::Seconds(5)});
-  if (!guard.ok()) return guard.status();  // "printer/3 is held by host-3:71 ... for 2.1 s"
+  if (!guard.ok()) return guard.status();  // "... printer/3 was held by host-3:71 ..."
   if (absl::Status s = PrintPage(guard->token()); !s.ok()) return s;
 
   // An election. Valid() asks this machine's clocks, not the network.
