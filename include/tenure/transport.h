@@ -122,6 +122,9 @@ struct ForwardedRequests {
 struct ForwardedReplies {
   std::uint64_t origin = 0;
   ServerMessage message;
+  // Counts, from 1, what this leader sends to that port: a gap tells it that something was lost. 0:
+  // not counted.
+  std::uint64_t number = 0;
 };
 struct ForwardClosed {  // the asker is gone: forget its listeners
   std::uint64_t origin = 0;

@@ -94,12 +94,12 @@ class MemberImpl final : public Member {
 
   Coordinator coordinator(CoordinatorOptions options) override {
     const std::shared_ptr<Loop> loop(shared_, &shared_->transport->loop());
-    auto backend = backends::NewReplicatedBackend(
-        loop,
-        [shared = shared_](const std::string&, LinkSink* sink) {
-          return std::make_unique<PortLink>(shared, sink);
-        },
-        {.endpoints = {"this member"}, .listen_again = absl::Seconds(2)});
+    auto backend =
+        backends::NewReplicatedBackend(loop,
+                                       [shared = shared_](const std::string&, LinkSink* sink) {
+                                         return std::make_unique<PortLink>(shared, sink);
+                                       },
+                                       {.endpoints = {"this member"}});
     {
       const std::lock_guard lock(mutex_);
       std::erase_if(backends_, [](const auto& weak) { return weak.expired(); });

@@ -33,9 +33,6 @@ struct ReplicatedOptions {
   // How long destruction waits for answers to closes and unlocks that were sent already, if a
   // member is connected. Zero on virtual time.
   absl::Duration linger = absl::Milliseconds(300);
-  // How often sessions ask for their events again although the link stands: where the link leads
-  // through a member that passes on what it may lose. Infinite: never.
-  absl::Duration listen_again = absl::InfiniteDuration();
   std::uint64_t seed = 1;  // of the jitter
 };
 

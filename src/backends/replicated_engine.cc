@@ -61,7 +61,6 @@ void ReplicatedEngine::Listen(SessionId session, Revision after, std::shared_ptr
   Listener& listener = listeners_[session];
   if (listener.request != 0) listen_requests_.erase(listener.request);
   listener = Listener{.after = after, .sink = std::move(sink)};
-  ArmListenAgain();
   if (link_state_ == LinkState::kConnected) {
     SendListen(session, &listener);
   } else {
@@ -191,7 +190,6 @@ void ReplicatedEngine::Stop() {
   if (stopped_) return;
   stopped_ = true;
   tick_.Cancel();
-  listen_again_.Cancel();
   backoff_timer_.Cancel();
   link_.reset();
   link_state_ = LinkState::kNone;

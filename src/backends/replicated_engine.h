@@ -69,8 +69,6 @@ class ReplicatedEngine final : public LinkSink,
   void ResendAll();
   void SendCall(CallTable::Id id);
   void SendListen(SessionId session, Listener* listener);
-  // Asks again for what may have been lost between members.
-  void ArmListenAgain();
   void QueueRequest(ClientRequest request);
   void Flush();
   std::int64_t NextBackoffNs();
@@ -103,9 +101,6 @@ class ReplicatedEngine final : public LinkSink,
 
   std::vector<ClientRequest> outgoing_;
   bool flush_deferred_ = false;
-
-  TimerHandle listen_again_;
-  bool listen_again_armed_ = false;
 
   TimerHandle tick_;
   bool tick_armed_ = false;

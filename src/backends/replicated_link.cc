@@ -126,20 +126,6 @@ void ReplicatedEngine::SendListen(SessionId session, Listener* listener) {
   ArmTick();
 }
 
-// An event that was lost is repeated from where the session was; so is a request that was.
-void ReplicatedEngine::ArmListenAgain() {
-  if (listen_again_armed_ || options_.listen_again == absl::InfiniteDuration()) return;
-  listen_again_armed_ = true;
-  listen_again_ = loop_->At(loop_->Now() + options_.listen_again, [this] {
-    const auto self = shared_from_this();
-    listen_again_armed_ = false;
-    if (listeners_.empty()) return;
-    ArmListenAgain();
-    if (link_state_ != LinkState::kConnected) return;
-    for (auto& [session, listener] : listeners_) SendListen(session, &listener);
-  });
-}
-
 void ReplicatedEngine::QueueRequest(ClientRequest request) {
   outgoing_.push_back(std::move(request));
   // Of a long turn the member may have the first part while the rest is being made.

@@ -217,7 +217,7 @@ class Actor final : public Node, public TransportSink {
   void TakeForwardedRequests(const MemberId& from, ForwardedRequests& forward);
   void TakeForwardedReplies(const MemberId& from, ForwardedReplies& forward);
   void SendForward(const MemberId& to, Forward forward);
-  void SendInParts(const MemberId& to, std::uint64_t origin, ServerMessage message);
+  void SendInParts(Asker& to, ServerMessage message);
   // The leader that requests were passed on to leads no more.
   void FailForwards();
 

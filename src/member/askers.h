@@ -37,6 +37,8 @@ struct Asker {
   };
   absl::flat_hash_map<std::uint64_t, Forwarded> forwarded;
   std::vector<ClientRequest> to_forward;  // this turn's
+  // kForwarded: how many messages were sent to it; kPort: the number of the last that came.
+  std::uint64_t answers = 0;
 };
 
 // Names an asker; stays false for its slot's next tenant.

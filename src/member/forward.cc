@@ -55,14 +55,16 @@ void Actor::FlushForwards(Asker& asker) {
   }
 }
 
-void Actor::SendInParts(const MemberId& to, std::uint64_t origin, ServerMessage message) {
-  ForwardedReplies part{origin, {}};
+void Actor::SendInParts(Asker& to, ServerMessage message) {
+  ForwardedReplies part{to.id, {}};
   std::size_t bytes = 0;
+  const auto send = [&] {
+    part.number = ++to.answers;
+    SendForward(to.peer, std::exchange(part, {to.id, {}}));
+    bytes = 0;
+  };
   const auto cut = [&](std::size_t next) {
-    if (bytes != 0 && bytes + next > kForwardBytes) {
-      SendForward(to, std::exchange(part, {origin, {}}));
-      bytes = 0;
-    }
+    if (bytes != 0 && bytes + next > kForwardBytes) send();
     bytes += next;
   };
   for (ClientReply& reply : message.replies) {
@@ -73,7 +75,7 @@ void Actor::SendInParts(const MemberId& to, std::uint64_t origin, ServerMessage 
     cut(event.size() + 16);
     part.message.events.push_back(std::move(event));
   }
-  SendForward(to, std::move(part));
+  send();
 }
 
 void Actor::SendForward(const MemberId& to, Forward forward) {
@@ -124,6 +126,13 @@ void Actor::TakeForwardedReplies(const MemberId& from, ForwardedReplies& forward
   if (from != leader_) return;
   for (std::string& event : forward.message.events)
     askers_.Out(ref, *port).events.push_back(std::move(event));
+  if (forward.number == 0 || forward.number == std::exchange(port->answers, forward.number) + 1) {
+    return;
+  }
+  // Answers or events were lost on the way, or the leader has forgotten the port meanwhile. Whoever
+  // is behind it begins anew: asks again for what is not answered, and for events from where it
+  // was.
+  Refuse({ref, 0}, Refusal::kNotLeader, "something that the leader said was lost");
 }
 
 void Actor::GiveUpLostForwards() {
@@ -152,6 +161,7 @@ void Actor::FailForwards() {
     std::vector<std::pair<std::uint64_t, RequestKind>> lost;
     for (const auto& [id, forwarded] : asker.forwarded) lost.emplace_back(id, forwarded.kind);
     asker.forwarded.clear();
+    asker.answers = 0;
     std::sort(lost.begin(), lost.end());
     for (const auto& [id, kind] : lost) {
       if (kind == RequestKind::kWrite) {

@@ -243,7 +243,7 @@ void Actor::FlushAskers() {
         if (closed_) return;
         break;
       case Asker::Kind::kForwarded:
-        SendInParts(asker->peer, asker->id, std::move(message));
+        SendInParts(*asker, std::move(message));
         break;
       case Asker::Kind::kNone:
         break;

@@ -148,6 +148,7 @@ Parsed ParsePropose(absl::string_view bytes, PeerBody* body) {
 Parsed ParseForwarded(absl::string_view bytes, PeerBody* body, bool replies) {
   ForwardedRequests to_leader;
   ServerFrame to_asker;
+  std::uint64_t number = 0;
   Reader reader(bytes);
   while (reader.Next()) {
     if (reader.Is(1, WireType::kVarint)) {
@@ -157,10 +158,12 @@ Parsed ParseForwarded(absl::string_view bytes, PeerBody* body, bool replies) {
                   : !ParseRequest(reader.bytes(), &to_leader.requests)) {
         reader.Fail();
       }
+    } else if (reader.Is(3, WireType::kVarint)) {
+      number = reader.number();
     }
   }
   if (replies) {
-    *body = Forward(ForwardedReplies{to_leader.origin, std::move(to_asker.message)});
+    *body = Forward(ForwardedReplies{to_leader.origin, std::move(to_asker.message), number});
   } else {
     *body = Forward(std::move(to_leader));
   }

@@ -247,12 +247,13 @@ class PreparedBody {
     field_ = field::kForwardedReplies;
     for (const ClientReply& reply : from.message.replies) PutReply(2, reply, &elements_);
     for (const std::string& event : from.message.events) AppendEvent(event, &elements_);
-    size_ = UintSize(1, from.origin) + WithHeadSize(2, elements_.size());
+    size_ = UintSize(1, from.origin) + WithHeadSize(2, elements_.size()) + UintSize(3, from.number);
   }
   void PutForwardedReplies(std::string* out) const {
     PutUint(1, replies_->origin, out);
     PutHead(2, elements_.size(), out);
     out->append(elements_);
+    PutUint(3, replies_->number, out);
   }
 
   std::uint32_t field_ = 0;

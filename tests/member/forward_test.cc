@@ -252,9 +252,7 @@ TEST(ForwardTest, AGrantArrivesAlthoughOneEventWasLost) {
       [&](const std::string&, backends::LinkSink* sink) {
         return std::make_unique<PortLink>(&cluster.node(follower), loop, sink);
       },
-      {.endpoints = {"this member"},
-       .linger = absl::ZeroDuration(),
-       .listen_again = absl::Seconds(2)});
+      {.endpoints = {"this member"}, .linger = absl::ZeroDuration()});
   Coordinator coordinator(backend);
   std::optional<absl::StatusOr<tenure::Session>> session;
   coordinator.OpenSession({.ttl = absl::Seconds(10)},
@@ -270,7 +268,7 @@ TEST(ForwardTest, AGrantArrivesAlthoughOneEventWasLost) {
   world.RunFor(absl::Milliseconds(20));
   world.network().SetLink(cluster.address(leader), cluster.address(follower), true);
 
-  world.RunFor(absl::Seconds(5));
+  world.RunFor(absl::Seconds(5));  // in which the session is renewed
   ASSERT_EQ(cluster.Leader(), leader);
   const Reply now = there->AwaitReply(there->Read(GetLock{"x"}));
   const auto* lock = As<LockDescription>(now);

@@ -90,7 +90,7 @@ std::vector<PeerBody> AllBodies() {
       Handshake(Lost{{"n2", 78}}),
       Handshake(NotAMember{"gone", true}),
       Forward(ForwardedRequests{42, {request, request}}),
-      Forward(ForwardedReplies{43, {{reply, reply}, {"event", ""}}}),
+      Forward(ForwardedReplies{43, {{reply, reply}, {"event", ""}}, 12}),
       Forward(ForwardClosed{44}),
   };
 }
