@@ -199,9 +199,10 @@ struct Observe {
 // release, the session's end, a break of either, or somebody who comes after the attempt's
 // deadline. So nobody finishes an attempt whose lock was lost. It waits in the lock's queue, not in
 // the key's: the record is looked at when the command comes and again when the lock is free for it,
-// and made only then. If by then there is an outcome, or somebody else's fingerprint, the event is
-// OperationEndedEvent and the lock goes on to the next one. Refused with kConflict while the key is
-// attempted without that lock: whoever may attempt a key has to name the same.
+// and made only then. If by then there is an outcome, somebody else's fingerprint, or an attempt
+// without that lock, the event is OperationEndedEvent and the lock goes on to the next one. Refused
+// with kConflict while the key is attempted without that lock: whoever may attempt a key has to
+// name the same.
 struct Begin {
   std::string scope;  // may be empty; without NUL
   std::string key;

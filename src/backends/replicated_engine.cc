@@ -12,8 +12,6 @@ namespace {
 // How often deadlines are looked at, while calls are under way: an exact timer for each would cost
 // more than the calls.
 constexpr std::int64_t kTickNs = 20'000'000;
-// A member answers it at once, or passes it on.
-constexpr absl::Duration kListenPatience = absl::Seconds(1);
 constexpr absl::Duration kOverloadRetryAfter = absl::Milliseconds(100);
 
 bool MayHaveHappened(const PendingCall& call) {
@@ -230,8 +228,7 @@ void ReplicatedEngine::OnTick() {
   for (auto& [session, listener] : listeners_) {
     unheard |= !listener.confirmed;
     if (link_state_ != LinkState::kConnected) break;
-    const bool overdue = listener.request != 0 && now.Reached(listener.asked + kListenPatience);
-    if (overdue || (!listener.confirmed && listener.request == 0)) SendListen(session, &listener);
+    if (!listener.confirmed && listener.request == 0) SendListen(session, &listener);
   }
   const bool waits_for_member = link_state_ == LinkState::kConnecting || OwesAnswer();
   if (waits_for_member && now.Reached(last_heard_ + options_.silence_max)) {

@@ -44,7 +44,6 @@ class ReplicatedEngine final : public LinkSink,
     std::shared_ptr<EventSink> sink;
     std::uint64_t request = 0;  // the kListen request under way; 0: none
     bool confirmed = false;     // the present link's member took it
-    Instant asked;              // when it was asked last
   };
   enum class LinkState { kNone, kBackingOff, kConnecting, kConnected };
 

@@ -115,8 +115,6 @@ void ReplicatedEngine::SendCall(CallTable::Id id) {
 
 void ReplicatedEngine::SendListen(SessionId session, Listener* listener) {
   if (!OwesAnswer()) last_heard_ = loop_->Now();
-  if (listener->request != 0) listen_requests_.erase(listener->request);
-  listener->asked = loop_->Now();
   listener->request = kListenBit | ++next_listen_request_;
   listen_requests_[listener->request] = session;
   QueueRequest({.id = listener->request,

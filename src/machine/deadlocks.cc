@@ -6,15 +6,6 @@
 #include "machine/sessions.h"
 
 namespace tenure::machine {
-namespace {
-
-// Who is dead gives back all that it holds, and leaves all queues, by itself.
-const Wait* LivingBefore(const Wait* wait) {
-  while (wait != nullptr && wait->session->dead) wait = wait->previous;
-  return wait;
-}
-
-}  // namespace
 
 DeadlockSearch::DeadlockSearch(const NamedWaits& waits, const Session& session,
                                const std::string& owner, const std::vector<Part>& parts)
@@ -23,6 +14,7 @@ DeadlockSearch::DeadlockSearch(const NamedWaits& waits, const Session& session,
   owner_by_name_.emplace(std::pair(session.id, owner), 0);
   WaitNode& wanted = nodes_.emplace_back();
   wanted.named = true;
+  owners_[0].stuck = 1;
   for (const Part& part : parts) {
     if (part.lock != nullptr) Expand(0, part, part.lock->queue.last);
   }
@@ -32,7 +24,7 @@ std::vector<WaitingOwner> DeadlockSearch::Run() {
   for (std::size_t i = 1; i < nodes_.size(); ++i) {
     if (steps_ > kStepsMax) {
       // What was not looked at counts as free: it may be, and a wait too many ends by its deadline.
-      nodes_[i].stuck = false;
+      SetFree(nodes_[i]);
       continue;
     }
     const auto expand = [&](const Wait& part) {
@@ -55,6 +47,12 @@ std::vector<WaitingOwner> DeadlockSearch::Run() {
 // ---- What is in whose way
 // ------------------------------------------------------------------------
 
+// Who is dead gives back all that it holds, and leaves all queues, by itself.
+const Wait* DeadlockSearch::Living(const Wait* wait) {
+  while (wait != nullptr && wait->session->dead) wait = Step() ? wait->previous : nullptr;
+  return wait;
+}
+
 std::size_t DeadlockSearch::NodeOf(const Wait& wait) {
   const auto [place, added] = node_by_id_.try_emplace(wait.id, nodes_.size());
   if (!added) return place->second;
@@ -66,6 +64,7 @@ std::size_t DeadlockSearch::NodeOf(const Wait& wait) {
   if (made.named) {
     const std::size_t owner = OwnerOf(*wait.session, wait.owner);
     nodes_[node].owner = owner;  // which may have added others
+    ++owners_[owner].stuck;
   }
   return node;
 }
@@ -90,7 +89,7 @@ std::size_t DeadlockSearch::OwnerOf(const Session& session, const std::string& o
 void DeadlockSearch::Expand(std::size_t node, const Part& part, const Wait* before) {
   Blocked blocked;
   blocked.lock = part.lock;
-  before = LivingBefore(before);
+  before = Living(before);
   if (before != nullptr && Step()) blocked.before.push_back(NodeOf(*before));
   if (part.mode == LockMode::kPermits) {
     ExpandPermits(part, before, blocked);
@@ -106,7 +105,7 @@ void DeadlockSearch::ExpandPermits(const Part& part, const Wait* before, Blocked
     if (taker.owner.empty()) return;
     blocked.takers.push_back({OwnerOf(*taker.session, taker.owner), taker.permits});
   };
-  for (; before != nullptr && Step(); before = LivingBefore(before->previous)) take(*before);
+  for (; before != nullptr && Step(); before = Living(before->previous)) take(*before);
   if (part.lock->shares == nullptr) return;
   for (const auto& [token, holder] : part.lock->shares->holders) {
     if (!Step()) return;
@@ -129,7 +128,7 @@ void DeadlockSearch::ExpandOwners(const Part& part, const Wait* before, Blocked&
   }
   // One that is exclusive waits for all who share before it, and the one before these for the rest.
   const bool more = part.mode == LockMode::kExclusive;
-  for (; before != nullptr && Step(); before = LivingBefore(before->previous)) {
+  for (; before != nullptr && Step(); before = Living(before->previous)) {
     const bool exclusive = before->mode == LockMode::kExclusive;
     if (exclusive || more) need(*before->session, before->owner);
     if (exclusive || !more) return;
@@ -139,11 +138,9 @@ void DeadlockSearch::ExpandOwners(const Part& part, const Wait* before, Blocked&
 // ---- What is stuck
 // -------------------------------------------------------------------------------
 
-bool DeadlockSearch::OwnerStuck(std::size_t owner) const {
-  if (owner == 0) return nodes_[0].stuck;
-  const std::vector<std::size_t>& waits = owners_[owner].waits;
-  return std::any_of(waits.begin(), waits.end(),
-                     [this](std::size_t wait) { return nodes_[wait].stuck; });
+void DeadlockSearch::SetFree(WaitNode& node) {
+  node.stuck = false;
+  if (node.named) --owners_[node.owner].stuck;
 }
 
 bool DeadlockSearch::Short(const Blocked& part) const {
@@ -178,7 +175,7 @@ bool DeadlockSearch::FindStuck() {
     // What was found last depends on nothing found before, mostly.
     for (std::size_t i = nodes_.size(); i-- > 0;) {
       if (!nodes_[i].stuck || IsStuck(nodes_[i])) continue;
-      nodes_[i].stuck = false;
+      SetFree(nodes_[i]);
       changed = true;
     }
     if (!nodes_[0].stuck || steps_ > 8 * kStepsMax) return false;

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
-#include "absl/container/btree_set.h"
 #include "machine/core.h"
 #include "tenure/command.h"
 
@@ -55,6 +54,7 @@ class DeadlockSearch {
     const Session* session;
     std::string name;
     std::vector<std::size_t> waits;
+    std::size_t stuck = 0;  // how many of its waits are
   };
   // Who takes from a semaphore: holders, and who stands before.
   struct Taker {
@@ -83,13 +83,18 @@ class DeadlockSearch {
 
   // False if there are no more steps.
   bool Step() { return ++steps_ <= kStepsMax; }
+  // The first that lives, from `wait` towards the head of its queue. Null if there is none, or no
+  // more steps.
+  const Wait* Living(const Wait* wait);
   std::size_t NodeOf(const Wait& wait);
   std::size_t OwnerOf(const Session& session, const std::string& owner);
   void Expand(std::size_t node, const Part& part, const Wait* before);
   void ExpandPermits(const Part& part, const Wait* before, Blocked& blocked);
   // Whom an exclusive wait, or one that shares, needs to let go.
   void ExpandOwners(const Part& part, const Wait* before, Blocked& blocked);
-  bool OwnerStuck(std::size_t owner) const;
+  void SetFree(WaitNode& node);
+  // The new wait is its owner's only one: the search is over when that is free.
+  bool OwnerStuck(std::size_t owner) const { return owner == 0 || owners_[owner].stuck > 0; }
   bool IsStuck(const WaitNode& node);
   bool PartIsStuck(const Blocked& part);
   // True if what is left of the semaphore does not do.

@@ -17,9 +17,12 @@ constexpr std::size_t kForwardBytes = 512 << 10;
 // Ports of other members that a leader serves.
 constexpr std::size_t kForwardedMax = 16384;
 // What was passed on and is not answered for so long was lost on the way: between members messages
-// may be. Only a change of members takes its time, and is a read to whoever passes it on.
-constexpr absl::Duration kForwardPatience = absl::Seconds(10);
-constexpr absl::Duration kForwardedReadPatience = absl::Seconds(20);
+// may be. A leader takes note of who listens at once; a change of members takes its time, and is a
+// read to whoever passes it on.
+absl::Duration PatienceWith(RequestKind kind) {
+  if (kind == RequestKind::kListen) return absl::Seconds(2);
+  return kind == RequestKind::kRead ? absl::Seconds(20) : absl::Seconds(10);
+}
 constexpr absl::Duration kLookForLost = absl::Seconds(1);
 
 }  // namespace
@@ -142,9 +145,7 @@ void Actor::GiveUpLostForwards() {
     if (asker.kind != Asker::Kind::kPort) return;
     std::vector<std::uint64_t> lost;
     for (const auto& [id, forwarded] : asker.forwarded) {
-      const bool read = forwarded.kind == RequestKind::kRead;
-      const Instant until = forwarded.since + (read ? kForwardedReadPatience : kForwardPatience);
-      if (now_.Reached(until)) lost.push_back(id);
+      if (now_.Reached(forwarded.since + PatienceWith(forwarded.kind))) lost.push_back(id);
     }
     std::sort(lost.begin(), lost.end());
     for (const std::uint64_t id : lost) {

@@ -112,6 +112,16 @@ class MachineTest : public ::testing::Test {
     EXPECT_LE(told.size(), 1u);
     return told.empty() ? 0 : told[0].token;
   }
+  static Revision Attempt(const Reply& reply) {
+    EXPECT_TRUE(Is<AttemptStarted>(reply)) << reply.message;
+    return Is<AttemptStarted>(reply) ? std::get<AttemptStarted>(reply.result).token : 0;
+  }
+  // The attempt that the last entry started for `client` by an event; token 0 if it did not.
+  AttemptStartedEvent Begun(const Client& client) const {
+    const std::vector<AttemptStartedEvent> told = Told<AttemptStartedEvent>(client);
+    EXPECT_LE(told.size(), 1u);
+    return told.empty() ? AttemptStartedEvent{} : told[0];
+  }
   LockDescription Look(const std::string& name) const {
     return std::get<LockDescription>(machine.Query(GetLock{name}).result);
   }

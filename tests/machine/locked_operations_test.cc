@@ -24,15 +24,6 @@ class LockedOperationsTest : public MachineTest {
     begin.lock.clear();
     return Do(client.Next(begin));
   }
-  static Revision Attempt(const Reply& reply) {
-    EXPECT_TRUE(Is<AttemptStarted>(reply)) << reply.message;
-    return Is<AttemptStarted>(reply) ? std::get<AttemptStarted>(reply.result).token : 0;
-  }
-  AttemptStartedEvent Begun(const Client& client) const {
-    const auto told = Told<AttemptStartedEvent>(client);
-    EXPECT_LE(told.size(), 1u);
-    return told.empty() ? AttemptStartedEvent{} : told[0];
-  }
   Reply Finish(Client& client, Revision token, Outcome outcome = Outcome::kCompleted,
                const std::string& key = "k") {
     return Do(client.Next(FinishAttempt{"pay", key, token, outcome, "receipt"}));

@@ -23,16 +23,6 @@ class OperationsTest : public MachineTest {
   Reply Try(Client& client, std::int64_t wait_ns = 0, std::int64_t deadline_ns = kWaitForever) {
     return Do(client.Next(Ask("k", wait_ns, deadline_ns)));
   }
-  static Revision Attempt(const Reply& reply) {
-    EXPECT_TRUE(Is<AttemptStarted>(reply)) << reply.message;
-    return Is<AttemptStarted>(reply) ? std::get<AttemptStarted>(reply.result).token : 0;
-  }
-  // The attempt that the last entry started for `client` by an event; token 0 if it did not.
-  AttemptStartedEvent Begun(const Client& client) const {
-    const auto told = Told<AttemptStartedEvent>(client);
-    EXPECT_LE(told.size(), 1u);
-    return told.empty() ? AttemptStartedEvent{} : told[0];
-  }
   Reply Finish(Client& client, Revision token, const std::string& response,
                Outcome outcome = Outcome::kCompleted) {
     return Do(client.Next(FinishAttempt{"pay", "k", token, outcome, response}));

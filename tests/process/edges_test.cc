@@ -1,7 +1,10 @@
 // Ignored signals, silent clusters, closed pipes: what a shell may bring about.
 #include <signal.h>
+#include <sys/wait.h>
 
+#include <cerrno>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "tests/process/cluster.h"
@@ -53,6 +56,26 @@ TEST_F(EdgesTest, OnceKeepsTheStatusIfNobodyReadsTheOutput) {
                     "; echo hi; exit 3' | { exec <&-; : > " + closed +
                     "; }; exit ${PIPESTATUS[0]}"});
   EXPECT_EQ(once.Wait().status, 3);
+}
+
+// Whoever has no process 1 that reaps, as in a container, would be left with a zombie for each run.
+TEST_F(EdgesTest, ARunLeavesNothingToReap) {
+  Cluster cluster({.members = 1});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(RunTenure({"lock", "a", "--", "sh", "-c", "exit 3"}, cluster.endpoints()).status, 3);
+  }
+  cluster.member(0).Kill();
+  // Orphans come to this process. Nothing but what ends in time may be left to it.
+  std::vector<std::string> orphans;
+  ASSERT_TRUE(Eventually([&] {
+    int status = 0;
+    pid_t child = 0;
+    while ((child = waitpid(-1, &status, WNOHANG)) > 0) {
+      if (WIFEXITED(status) && WEXITSTATUS(status) == 3) orphans.push_back(std::to_string(child));
+    }
+    return child < 0 && errno == ECHILD;
+  }));
+  EXPECT_THAT(orphans, ::testing::IsEmpty()) << "COMMAND itself, that nobody had waited for";
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ namespace tenure::grpc_transport {
 namespace {
 
 // What a member may hold of frames that are not whole; a sanitizer's shadow comes on top.
-constexpr std::int64_t kResidentMax = (testing::kSanitized ? 96 : 64) << 20;
+constexpr std::int64_t kResidentMax = (testing::kSanitized ? 96 : 48) << 20;
 
 const MemberId kN1{"n1", 11};
 
