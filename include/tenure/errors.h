@@ -33,12 +33,12 @@ absl::Duration RetryAfter(const absl::Status& status);
 // `status` with that hint attached.
 absl::Status WithRetryAfter(absl::Status status, absl::Duration after);
 
-// Who would have waited for each other in a circle, if that is why a wait was refused (see
+// Who would have waited for each other in a cycle, if that is why a wait was refused (see
 // LockOptions::detect_deadlock): each waits for a lock that the next one keeps it from, and the
 // last one for a lock that the first, who asked, keeps it from. Empty if `status` is another.
 std::vector<WaitingOwner> DeadlockOf(const absl::Status& status);
-// `status` with that circle attached.
-absl::Status WithDeadlock(absl::Status status, const std::vector<WaitingOwner>& circle);
+// `status` with that cycle attached.
+absl::Status WithDeadlock(absl::Status status, const std::vector<WaitingOwner>& cycle);
 
 }  // namespace tenure
 

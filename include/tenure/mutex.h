@@ -89,11 +89,11 @@ struct LockOptions {
   // Off by default: it hides that a function is entered under a lock which its caller holds too.
   // Needs an owner.
   bool reentrant = false;
-  // Refuses a wait at once, with kAborted, that would close a circle of owners that wait for each
+  // Refuses a wait at once, with kAborted, that would close a cycle of owners that wait for each
   // other; DeadlockOf() tells who they are. Off by default: owners have to be named with care. An
   // owner is one line of work, a transaction for example, that goes on only when all it waits for
   // was granted: not a process whose threads go on by themselves. Owners that did not ask for
-  // this count too, but nobody looks when they begin to wait. A circle of more than 16 owners, or
+  // this count too, but nobody looks when they begin to wait. A cycle of more than 16 owners, or
   // one that takes thousands of steps to find, goes unnoticed, so a wait should have an end as
   // well. Needs an owner.
   bool detect_deadlock = false;

@@ -27,7 +27,7 @@ struct AcquireOptions {
   std::string value;
   std::stop_token cancel;
   std::string owner;
-  // A semaphore closes a circle only if nobody outside it could give back enough.
+  // A semaphore closes a cycle only if nobody outside it could give back enough.
   bool detect_deadlock = false;
 };
 

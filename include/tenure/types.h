@@ -31,7 +31,7 @@ using Revision = std::uint64_t;
 // Identifies a session within a cluster: the revision that opened it. 0 means "none".
 using SessionId = std::uint64_t;
 
-// One of those who wait for each other in a circle: what this owner of that session waits for.
+// One of those who wait for each other in a cycle: what this owner of that session waits for.
 struct WaitingOwner {
   SessionId session = 0;
   std::string owner;

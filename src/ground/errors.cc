@@ -65,9 +65,9 @@ std::vector<WaitingOwner> DeadlockOf(const absl::Status& status) {
   if (!payload.has_value()) return {};
   const std::string bytes(*payload);
   absl::string_view rest = bytes;
-  std::vector<WaitingOwner> circle;
+  std::vector<WaitingOwner> cycle;
   while (!rest.empty()) {
-    WaitingOwner& waiting = circle.emplace_back();
+    WaitingOwner& waiting = cycle.emplace_back();
     std::uint64_t owner = 0, lock = 0;
     if (!TakeNumber(rest, &waiting.session) || !TakeNumber(rest, &owner) ||
         !TakeNumber(rest, &lock) || owner > rest.size() || lock > rest.size() - owner) {
@@ -77,12 +77,12 @@ std::vector<WaitingOwner> DeadlockOf(const absl::Status& status) {
     waiting.lock = std::string(rest.substr(owner, lock));
     rest.remove_prefix(owner + lock);
   }
-  return circle;
+  return cycle;
 }
 
-absl::Status WithDeadlock(absl::Status status, const std::vector<WaitingOwner>& circle) {
+absl::Status WithDeadlock(absl::Status status, const std::vector<WaitingOwner>& cycle) {
   std::string bytes;
-  for (const WaitingOwner& waiting : circle) {
+  for (const WaitingOwner& waiting : cycle) {
     absl::StrAppend(&bytes, waiting.session, " ", waiting.owner.size(), " ", waiting.lock.size(),
                     " ", waiting.owner, waiting.lock);
   }

@@ -41,7 +41,7 @@ std::vector<WaitingOwner> DeadlockSearch::Run() {
   }
   steps_ = 0;
   if (!FindStuck()) return {};
-  return FindCircle();
+  return FindCycle();
 }
 
 // ---- What is in whose way
@@ -118,7 +118,7 @@ void DeadlockSearch::ExpandOwners(const Part& part, const Wait* before, Blocked&
     if (!owner.empty() && !session.dead) blocked.owners.push_back(OwnerOf(session, owner));
   };
   const Lock& lock = *part.lock;
-  // Who holds it, first: the shortest circle names them, not the queue between.
+  // Who holds it, first: the shortest cycle names them, not the queue between.
   if (lock.holder != nullptr && lock.shares != nullptr) need(*lock.holder, lock.shares->owner);
   if (part.mode == LockMode::kExclusive && lock.shares != nullptr) {
     for (const auto& [token, holder] : lock.shares->holders) {
@@ -183,10 +183,10 @@ bool DeadlockSearch::FindStuck() {
   return true;
 }
 
-// ---- The circle
+// ---- The cycle
 // ----------------------------------------------------------------------------------
 
-std::vector<WaitingOwner> DeadlockSearch::FindCircle() {
+std::vector<WaitingOwner> DeadlockSearch::FindCycle() {
   nodes_[0].length = 1;
   reached_ = {0};
   for (std::size_t i = 0; i < reached_.size(); ++i) {
@@ -197,7 +197,7 @@ std::vector<WaitingOwner> DeadlockSearch::FindCircle() {
         for (const Taker& taker : part.takers) owners.push_back(taker.owner);
       }
       for (const std::size_t owner : owners) {
-        if (owner == 0) return CircleFrom(node, part.lock);
+        if (owner == 0) return CycleFrom(node, part.lock);
         for (const std::size_t wait : owners_[owner].waits) Reach(wait, node, part.lock);
       }
       for (const std::size_t before : part.before) Reach(before, node, part.lock);
@@ -216,20 +216,20 @@ void DeadlockSearch::Reach(std::size_t node, std::size_t from, const Lock* lock)
   reached_.push_back(node);
 }
 
-std::vector<WaitingOwner> DeadlockSearch::CircleFrom(std::size_t node, const Lock* lock) const {
-  std::vector<WaitingOwner> circle;
+std::vector<WaitingOwner> DeadlockSearch::CycleFrom(std::size_t node, const Lock* lock) const {
+  std::vector<WaitingOwner> cycle;
   while (true) {
     const WaitNode& waiting = nodes_[node];
     if (waiting.named) {
       const OwnerNode& owner = owners_[waiting.owner];
-      circle.push_back({owner.session->id, owner.name, lock->name});
+      cycle.push_back({owner.session->id, owner.name, lock->name});
     }
     if (node == 0) break;
     lock = waiting.from_lock;
     node = waiting.from;
   }
-  std::reverse(circle.begin(), circle.end());
-  return circle;
+  std::reverse(cycle.begin(), cycle.end());
+  return cycle;
 }
 
 }  // namespace tenure::machine

@@ -1,4 +1,4 @@
-// Circles of owners that wait for each other.
+// Cycles of owners that wait for each other.
 #ifndef TENURE_MACHINE_DEADLOCKS_H_
 #define TENURE_MACHINE_DEADLOCKS_H_
 
@@ -22,15 +22,15 @@ struct Wait;
 // The waits of owners that have a name, by session, owner and id.
 using NamedWaits = absl::btree_map<std::tuple<SessionId, std::string, Revision>, const Wait*>;
 
-// Looks for a circle that a wait would close if it began: at what it would wait for, at what the
+// Looks for a cycle that a wait would close if it began: at what it would wait for, at what the
 // owners in its way wait for, and so on.
 //
 // What is stuck is the greatest set in which each wait has a reason, inside the set, never to be
 // granted: who stands before it will not be granted; or an owner who is in its way will not let go,
 // because a wait of its own is stuck; or, of a semaphore, such owners have so much that the rest
 // does not do. Who has no name is never in the way for ever by what it holds: nobody knows what it
-// waits for. The circle is a shortest one through the new wait, among what is stuck; without one,
-// the wait ends in somebody else's circle, or in none.
+// waits for. The cycle is a shortest one through the new wait, among what is stuck; without one,
+// the wait ends in somebody else's cycle, or in none.
 //
 // Costs a bounded number of steps, in an order that is the same on every member.
 class DeadlockSearch {
@@ -75,7 +75,7 @@ class DeadlockSearch {
     bool named = false;
     bool stuck = true;
     std::vector<Blocked> parts;
-    // From where the search for a circle came: that wait, and its part.
+    // From where the search for a cycle came: that wait, and its part.
     std::size_t from = 0;
     const Lock* from_lock = nullptr;
     std::size_t length = 0;  // of the way to here, in owners; 0: not reached
@@ -101,9 +101,9 @@ class DeadlockSearch {
   bool Short(const Blocked& part) const;
   // False if there are no more steps, or the new wait is not stuck.
   bool FindStuck();
-  std::vector<WaitingOwner> FindCircle();
+  std::vector<WaitingOwner> FindCycle();
   void Reach(std::size_t node, std::size_t from, const Lock* lock);
-  std::vector<WaitingOwner> CircleFrom(std::size_t node, const Lock* lock) const;
+  std::vector<WaitingOwner> CycleFrom(std::size_t node, const Lock* lock) const;
 
   const NamedWaits& named_;
   std::size_t steps_ = 0;

@@ -283,8 +283,8 @@ class Locks {
   void Enqueue(Lock& lock, Session& session, Sequence sequence, const Request& request);
   void Fill(Wait& wait, const Request& request);
   // True, with the refusal in `reply`, if the owner would wait for itself in the end.
-  bool ClosesCircle(const Session& session, const std::string& owner,
-                    const std::vector<DeadlockSearch::Part>& parts, Reply& reply) const;
+  bool ClosesCycle(const Session& session, const std::string& owner,
+                   const std::vector<DeadlockSearch::Part>& parts, Reply& reply) const;
   // A wait that is in no queue yet, with its claim.
   Wait* NewWait(Lock& lock, Session& session, ClaimKey claim, Revision id);
   // By its place: erasing by the key looks for the end of its range too, at twice the cost.

@@ -54,7 +54,7 @@ void Locks::Run(Session& session, Sequence sequence, const AcquireAll& all, Repl
     for (std::size_t i = 0; i < locks.size(); ++i) {
       parts.push_back({locks[i], all.locks[i].mode, 0});
     }
-    if (ClosesCircle(session, all.owner, parts, reply)) return retire();
+    if (ClosesCycle(session, all.owner, parts, reply)) return retire();
   }
   if (!granted) {
     LockQueued& queued = reply.result.emplace<LockQueued>();

@@ -75,21 +75,21 @@ bool Locks::CheckFits(const Session& session, const Lock& lock, const AcquireLoc
   return true;
 }
 
-bool Locks::ClosesCircle(const Session& session, const std::string& owner,
-                         const std::vector<DeadlockSearch::Part>& parts, Reply& reply) const {
-  std::vector<WaitingOwner> circle = DeadlockSearch(named_, session, owner, parts).Run();
-  if (circle.empty()) return false;
+bool Locks::ClosesCycle(const Session& session, const std::string& owner,
+                        const std::vector<DeadlockSearch::Part>& parts, Reply& reply) const {
+  std::vector<WaitingOwner> cycle = DeadlockSearch(named_, session, owner, parts).Run();
+  if (cycle.empty()) return false;
   std::string message = "this wait would never end:";
-  for (const WaitingOwner& waiting : circle) {
-    absl::StrAppend(&message, &waiting == circle.data() ? " " : ", and ", "owner '", waiting.owner,
+  for (const WaitingOwner& waiting : cycle) {
+    absl::StrAppend(&message, &waiting == cycle.data() ? " " : ", and ", "owner '", waiting.owner,
                     "' of session ", waiting.session, " waits for '", waiting.lock, "'");
   }
   absl::StrAppend(
       &message,
-      circle.size() == 1 ? ", which it keeps itself from" : ", which the first keeps it from",
+      cycle.size() == 1 ? ", which it keeps itself from" : ", which the first keeps it from",
       ": release what the others wait for");
   Refuse(reply, ReplyCode::kDeadlock, std::move(message));
-  reply.result = Deadlock{std::move(circle)};
+  reply.result = Deadlock{std::move(cycle)};
   return true;
 }
 

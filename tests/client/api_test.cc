@@ -57,19 +57,19 @@ TEST(ErrorsTest, RetryAfterTravelsWithTheStatus) {
   EXPECT_EQ(RetryAfter(WithRetryAfter(plain, absl::Milliseconds(250))), absl::Milliseconds(250));
 }
 
-TEST(ErrorsTest, ACircleTravelsWithTheStatus) {
+TEST(ErrorsTest, ACycleTravelsWithTheStatus) {
   const absl::Status plain = absl::AbortedError("held");
   EXPECT_TRUE(DeadlockOf(plain).empty());
-  const std::vector<WaitingOwner> circle = {
+  const std::vector<WaitingOwner> cycle = {
       {7, "a 1", "x"}, {std::numeric_limits<std::uint64_t>::max(), std::string(1, '\0'), ""}};
-  EXPECT_EQ(DeadlockOf(WithDeadlock(plain, circle)), circle);
+  EXPECT_EQ(DeadlockOf(WithDeadlock(plain, cycle)), cycle);
   // What another version made of it is not read halfway.
   const std::string url = "tenure/deadlock";
-  absl::Status status = WithDeadlock(plain, circle);
+  absl::Status status = WithDeadlock(plain, cycle);
   const std::string whole(*status.GetPayload(url));
   for (std::size_t cut = 1; cut < whole.size(); ++cut) {
     status.SetPayload(url, absl::Cord(whole.substr(0, cut)));
-    EXPECT_LT(DeadlockOf(status).size(), circle.size());
+    EXPECT_LT(DeadlockOf(status).size(), cycle.size());
   }
   status.SetPayload(url, absl::Cord("1 18446744073709551615 2 ab"));
   EXPECT_TRUE(DeadlockOf(status).empty());

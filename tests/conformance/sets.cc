@@ -64,7 +64,7 @@ TEST_P(Conformance, SeveralLocksAreTakenAllOrNone) {
 TEST_P(Conformance, OppositeOrdersMakeNoDeadlock) {
   constexpr std::size_t kRounds = 5;
   std::vector<Awaited<Revision>> all(2 * kRounds);
-  // Each is given back as soon as it comes: a circle would end in Get.
+  // Each is given back as soon as it comes: a cycle would end in Get.
   const auto ask = [](Coordinator& on, std::vector<LockInSet> locks, Awaited<Revision>& got) {
     on.AcquireAll(std::move(locks), {}, [callback = got.Callback()](const Set& set) mutable {
       EXPECT_TRUE(set.ok()) << set.status();
@@ -192,18 +192,18 @@ TEST_P(Conformance, OwnersThatWouldWaitForEachOtherAreRefused) {
   first->mutex("y").Lock(as_a, waiting.Callback());
   AwaitWaiters(one(), "y", 1);
 
-  const std::vector<WaitingOwner> circle = {{second->id(), "b", "x"}, {first->id(), "a", "y"}};
+  const std::vector<WaitingOwner> cycle = {{second->id(), "b", "x"}, {first->id(), "a", "y"}};
   const absl::Status refused = second->mutex("x").Lock(as_b).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kAborted) << refused;
   EXPECT_EQ(KindOf(refused), ErrorKind::kRefused);
-  EXPECT_EQ(DeadlockOf(refused), circle);
+  EXPECT_EQ(DeadlockOf(refused), cycle);
   EXPECT_THAT(refused.message(), HasSubstr("owner 'b' of session"));
-  EXPECT_EQ(DeadlockOf(second->shared_mutex("x").LockShared(as_b).status()), circle);
+  EXPECT_EQ(DeadlockOf(second->shared_mutex("x").LockShared(as_b).status()), cycle);
   EXPECT_EQ(
       DeadlockOf(
           second->AcquireAll({{"z"}, {"x"}}, {.wait = kLong, .owner = "b", .detect_deadlock = true})
               .status()),
-      circle);
+      cycle);
   EXPECT_TRUE(second->mutex("z").TryLock().ok()) << "nothing was left behind";
   EXPECT_EQ(DeadlockOf(second->mutex("x").TryLock().status()).size(), 0u);
   EXPECT_EQ(second->mutex("x").Lock({.wait = kLong, .detect_deadlock = true}).status().code(),

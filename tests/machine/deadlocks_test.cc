@@ -1,4 +1,4 @@
-// Circles of owners that wait for each other: which waits are refused, and that no others are.
+// Cycles of owners that wait for each other: which waits are refused, and that no others are.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -39,14 +39,14 @@ class DeadlocksTest : public MachineTest {
   Reply All(Client& client, const std::string& owner, std::vector<LockInSet> locks) {
     return Do(client.Next(AcquireAll{std::move(locks), kWaitForever, "", owner, !owner.empty()}));
   }
-  static std::vector<WaitingOwner> Circle(const Reply& reply) {
+  static std::vector<WaitingOwner> Cycle(const Reply& reply) {
     EXPECT_EQ(reply.code, ReplyCode::kDeadlock) << reply.result.index();
     const auto* deadlock = std::get_if<Deadlock>(&reply.result);
     return deadlock == nullptr ? std::vector<WaitingOwner>() : deadlock->cycle;
   }
   static std::string Shown(const Reply& reply) {
     std::string shown;
-    for (const WaitingOwner& waiting : Circle(reply)) {
+    for (const WaitingOwner& waiting : Cycle(reply)) {
       absl::StrAppend(&shown, waiting.owner, ":", waiting.lock, " ");
     }
     return shown;
@@ -59,11 +59,11 @@ TEST_F(DeadlocksTest, TwoThatTakeTheSameLocksInAnotherOrder) {
   Token(Lock(b, "b", "y"));
   EXPECT_TRUE(Is<LockQueued>(Lock(a, "a", "y")));
   const Reply refused = Lock(b, "b", "x");
-  EXPECT_EQ(Circle(refused),
+  EXPECT_EQ(Cycle(refused),
             (std::vector<WaitingOwner>{{b.session, "b", "x"}, {a.session, "a", "y"}}));
   EXPECT_NE(refused.message.find("'b' of session"), std::string::npos) << refused.message;
   EXPECT_EQ(Look("x").waiting, 0u) << "it left nothing behind";
-  EXPECT_EQ(Circle(Do(b.Make(Wanted("x", "b"), b.last))), Circle(refused)) << "a retry";
+  EXPECT_EQ(Cycle(Do(b.Make(Wanted("x", "b"), b.last))), Cycle(refused)) << "a retry";
   // Giving way is the way out.
   Release(b, "y", Look("y").holder.token);
   EXPECT_NE(Granted(a), 0u);
@@ -79,7 +79,7 @@ TEST_F(DeadlocksTest, OneThatWaitsForItself) {
   EXPECT_TRUE(Is<LockGranted>(Do(a.Next(again))));
 }
 
-TEST_F(DeadlocksTest, OnlyWhoAsksIsRefusedAndOnlyWhoIsInTheCircle) {
+TEST_F(DeadlocksTest, OnlyWhoAsksIsRefusedAndOnlyWhoIsInTheCycle) {
   Client a = Open(60), b = Open(60), c = Open(60), d = Open(60);
   Token(Lock(a, "a", "x"));
   Token(Lock(b, "b", "y"));
@@ -88,9 +88,9 @@ TEST_F(DeadlocksTest, OnlyWhoAsksIsRefusedAndOnlyWhoIsInTheCircle) {
   AcquireLock blind = Wanted("x", "b");
   blind.detect_deadlock = false;
   EXPECT_TRUE(Is<LockQueued>(Do(b.Next(blind))));
-  EXPECT_TRUE(Is<LockQueued>(Lock(c, "c", "x"))) << "it waits for a circle, and is none of it";
+  EXPECT_TRUE(Is<LockQueued>(Lock(c, "c", "x"))) << "it waits for a cycle, and is none of it";
   EXPECT_TRUE(Is<LockQueued>(Lock(d, "d", "z")));
-  EXPECT_EQ(Lock(a, "", "y").code, ReplyCode::kOk) << "without a name there are no circles";
+  EXPECT_EQ(Lock(a, "", "y").code, ReplyCode::kOk) << "without a name there are no cycles";
   AcquireLock nameless = Wanted("y", "");
   nameless.detect_deadlock = true;
   EXPECT_EQ(Do(a.Next(nameless)).code, ReplyCode::kInvalid);
@@ -105,7 +105,7 @@ TEST_F(DeadlocksTest, SameNamesInOtherSessionsAreOthers) {
   Token(Lock(a, "me", "x"));
   Token(Lock(b, "me", "y"));
   EXPECT_TRUE(Is<LockQueued>(Lock(a, "me", "y")));
-  EXPECT_EQ(Circle(Lock(b, "me", "x")).size(), 2u);
+  EXPECT_EQ(Cycle(Lock(b, "me", "x")).size(), 2u);
   EXPECT_TRUE(Is<LockQueued>(Lock(b, "other", "x")));
 }
 
@@ -133,7 +133,7 @@ TEST_F(DeadlocksTest, WhoSharesIsInNobodysWayWhoSharesToo) {
   Token(Lock(b, "b", "y"));
   EXPECT_TRUE(Is<LockGranted>(Lock(b, "b", "x", LockMode::kShared)));
   EXPECT_TRUE(Is<LockQueued>(Lock(a, "a", "y")));
-  EXPECT_TRUE(Is<LockQueued>(Lock(b, "another", "x"))) << "who holds nothing closes no circle";
+  EXPECT_TRUE(Is<LockQueued>(Lock(b, "another", "x"))) << "who holds nothing closes no cycle";
   EXPECT_EQ(Lock(b, "b", "x").code, ReplyCode::kConflict) << "an upgrade, refused as ever";
   // Two who share z behind one that has it: neither is in the other's way.
   Token(Lock(c, "c", "z"));
@@ -152,7 +152,7 @@ TEST_F(DeadlocksTest, SharedHoldersAreInAWritersWay) {
   EXPECT_EQ(Shown(Lock(b, "b", "x")), "b:x a:y ");
 }
 
-TEST_F(DeadlocksTest, ASemaphoreClosesACircleOnlyIfTheRestDoesNotDo) {
+TEST_F(DeadlocksTest, ASemaphoreClosesACycleOnlyIfTheRestDoesNotDo) {
   for (const bool enough : {true, false}) {
     Start();
     Client a = Open(60), b = Open(60), outside = Open(60);
@@ -164,7 +164,7 @@ TEST_F(DeadlocksTest, ASemaphoreClosesACircleOnlyIfTheRestDoesNotDo) {
       // a2 holds one, and waits for b as well.
       EXPECT_TRUE(Is<LockQueued>(Lock(outside, "a2", "y")));
     }
-    EXPECT_EQ(Circle(Take(b, "b", 3, 3)).size(), 2u) << "it needs what a has";
+    EXPECT_EQ(Cycle(Take(b, "b", 3, 3)).size(), 2u) << "it needs what a has";
     const Reply two = Take(b, "b", 2, 3);
     if (enough) {
       EXPECT_TRUE(Is<LockQueued>(two)) << "who has no name may give its own back";
@@ -195,13 +195,13 @@ TEST_F(DeadlocksTest, TheDeadAreInNobodysWay) {
   EXPECT_TRUE(Is<LockQueued>(Lock(b, "b", "x")));
   Close(b);
   EXPECT_TRUE(Is<LockGranted>(Lock(a, "a", "y")));
-  // The end of a wait takes it out of circles.
+  // The end of a wait takes it out of cycles.
   EXPECT_TRUE(Is<LockQueued>(Lock(c, "c", "x")));
   Cancel(c, c.last);
   EXPECT_TRUE(Is<LockQueued>(Lock(a, "a", "z")));
 }
 
-TEST_F(DeadlocksTest, LongCirclesAreFoundUpToABound) {
+TEST_F(DeadlocksTest, LongCyclesAreFoundUpToABound) {
   for (const std::size_t owners : {kCycleMax, kCycleMax + 1}) {
     Start();
     std::vector<Client> clients;
@@ -214,7 +214,7 @@ TEST_F(DeadlocksTest, LongCirclesAreFoundUpToABound) {
     }
     const Reply last = Lock(clients[owners - 1], absl::StrCat("o", owners - 1), "l0");
     if (owners == kCycleMax) {
-      EXPECT_EQ(Circle(last).size(), kCycleMax);
+      EXPECT_EQ(Cycle(last).size(), kCycleMax);
     } else {
       EXPECT_TRUE(Is<LockQueued>(last)) << "too long to look for";
     }
@@ -258,7 +258,7 @@ TEST_F(DeadlocksTest, ASnapshotHasAllThatIsLookedAt) {
 // ---- Against the plain truth: what never ends when everybody gives back what they can.
 
 // Random owners do random things, and each wait is judged twice: by the machine when it begins, and
-// by playing on, in a copy, until nobody can go on. A wait is in a circle if it is left over then,
+// by playing on, in a copy, until nobody can go on. A wait is in a cycle if it is left over then,
 // since nobody else's was before it began.
 class Game {
  public:
@@ -433,9 +433,9 @@ TEST(DeadlockGame, WhatIsRefusedWouldNeverEndAndWhatIsNotDoes) {
         copy.Ask(client, operation);
         ASSERT_FALSE(copy.EndsWell()) << "seed " << seed << ": " << reply.message;
         // The copy numbers revisions otherwise from here on; a refusal raises none.
-        const auto& circle = std::get<Deadlock>(reply.result).cycle;
-        ASSERT_FALSE(circle.empty());
-        ASSERT_EQ(circle[0].owner, owner);
+        const auto& cycle = std::get<Deadlock>(reply.result).cycle;
+        ASSERT_FALSE(cycle.empty());
+        ASSERT_EQ(cycle[0].owner, owner);
       } else if (reply.code == ReplyCode::kOk) {
         steps.emplace_back(client, operation);
         if (owner.empty() || !std::holds_alternative<LockQueued>(reply.result)) continue;
