@@ -214,6 +214,7 @@ class Actor final : public Node, public TransportSink {
   void FlushForwards(Asker& asker);
   void GiveUpLostForwards();
   void TakeForward(const MemberId& from, Forward& forward);
+  bool MayServe(const MemberId& from, std::uint64_t origin);
   void TakeForwardedRequests(const MemberId& from, ForwardedRequests& forward);
   void TakeForwardedReplies(const MemberId& from, ForwardedReplies& forward);
   void SendForward(const MemberId& to, Forward forward);
@@ -290,6 +291,7 @@ class Actor final : public Node, public TransportSink {
   Index peers_since_ = 0;       // the configuration whose members the transport knows
   Instant tend_at_;
   Instant look_for_lost_;  // when forwards that are not answered are looked through next
+  Instant look_for_idle_;  // when, at the earliest, ports of others that ask nothing are
   Instant ask_at_;
   std::deque<PendingChange> changes_;
   std::vector<absl::AnyInvocable<void(absl::Status) &&>> handovers_;
@@ -310,8 +312,8 @@ class Actor final : public Node, public TransportSink {
   const std::shared_ptr<LeadBoard> lead_;
   Askers askers_;
   Listeners listeners_;
-  MemberId leader_;    // as last told by the core
-  Term led_term_ = 0;  // of this member's latest reign
+  MemberId leader_;  // as last told by the core
+  Term leader_term_ = 0;
 };
 
 template <typename Work>

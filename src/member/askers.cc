@@ -82,9 +82,23 @@ void Askers::RemoveForwarded(const MemberId& peer, std::uint64_t origin) {
 }
 
 void Askers::RemoveAllForwarded() {
+  RemoveForwardedIf([](std::uint32_t) { return true; });
+}
+
+void Askers::RemoveIdleForwarded(const absl::flat_hash_set<std::uint32_t>& kept, Instant now,
+                                 absl::Duration idle) {
+  RemoveForwardedIf([&](std::uint32_t slot) {
+    return !kept.contains(slot) && now.Reached(slots_[slot].asked_at + idle);
+  });
+}
+
+void Askers::RemoveForwardedIf(absl::FunctionRef<bool(std::uint32_t)> gone) {
   std::vector<std::uint32_t> slots;
-  for (const auto& [key, slot] : forwarded_) slots.push_back(slot);
-  forwarded_.clear();
+  absl::erase_if(forwarded_, [&](const auto& entry) {
+    if (!gone(entry.second)) return false;
+    slots.push_back(entry.second);
+    return true;
+  });
   std::sort(slots.begin(), slots.end());  // a seed replays a run
   for (const std::uint32_t slot : slots) Free(slot);
 }
@@ -101,6 +115,12 @@ void Listeners::Add(SessionId session, AskerRef asker) {
   few.erase(std::remove(few.begin(), few.end(), asker), few.end());
   if (few.size() == kFew) few.erase(few.begin());
   few.push_back(asker);
+}
+
+absl::flat_hash_set<std::uint32_t> Listeners::LatestSlots() const {
+  absl::flat_hash_set<std::uint32_t> slots;
+  for (const auto& [session, few] : by_session_) slots.insert(few.back().slot);
+  return slots;
 }
 
 void Listeners::Remove(SessionId session, AskerRef asker) {

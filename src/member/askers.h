@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
 #include "member/node.h"
 #include "tenure/transport.h"
 #include "tenure/types.h"
@@ -39,6 +41,7 @@ struct Asker {
   std::vector<ClientRequest> to_forward;  // this turn's
   // kForwarded: how many messages were sent to it; kPort: the number of the last that came.
   std::uint64_t answers = 0;
+  Instant asked_at;  // kForwarded: last
 };
 
 // Names an asker; stays false for its slot's next tenant.
@@ -73,6 +76,12 @@ class Askers {
   void RemovePort(PortId id);
   void RemoveForwarded(const MemberId& peer, std::uint64_t origin);
   void RemoveAllForwarded();
+  // Those of `kept` slots, and those who asked within `idle` before `now`, stay.
+  void RemoveIdleForwarded(const absl::flat_hash_set<std::uint32_t>& kept, Instant now,
+                           absl::Duration idle);
+  bool HasForwarded(const MemberId& peer, std::uint64_t origin) const {
+    return forwarded_.contains({peer, origin});
+  }
   std::size_t forwarded_count() const { return forwarded_.size(); }
 
   // What waits to be sent. The reference holds until the next call.
@@ -89,6 +98,7 @@ class Askers {
   AskerRef FindOrAdd(absl::flat_hash_map<std::uint64_t, std::uint32_t>& ids, std::uint64_t id,
                      Asker::Kind kind);
   void Free(std::uint32_t slot);
+  void RemoveForwardedIf(absl::FunctionRef<bool(std::uint32_t)> gone);
 
   std::vector<Asker> slots_;
   std::vector<std::uint32_t> free_;
@@ -110,6 +120,8 @@ class Listeners {
   bool empty() const { return by_session_.empty(); }
 
   using Few = absl::InlinedVector<AskerRef, 1>;
+  // Of each session, the slot of whoever asked last.
+  absl::flat_hash_set<std::uint32_t> LatestSlots() const;
   // Null: nobody.
   const Few* Of(SessionId session) const {
     const auto it = by_session_.find(session);

@@ -24,6 +24,10 @@ absl::Duration PatienceWith(RequestKind kind) {
   return kind == RequestKind::kRead ? absl::Seconds(20) : absl::Seconds(10);
 }
 constexpr absl::Duration kLookForLost = absl::Seconds(1);
+// When that many are served: who has asked nothing for a minute, and would hear of no session, may
+// be a port whose end was not heard of. One that lives asks again.
+constexpr absl::Duration kIdle = absl::Minutes(1);
+constexpr absl::Duration kLookForIdle = absl::Seconds(10);
 
 }  // namespace
 
@@ -96,8 +100,16 @@ void Actor::TakeForward(const MemberId& from, Forward& forward) {
   }
 }
 
+bool Actor::MayServe(const MemberId& from, std::uint64_t origin) {
+  if (askers_.forwarded_count() < kForwardedMax || askers_.HasForwarded(from, origin)) return true;
+  if (!now_.Reached(look_for_idle_)) return false;
+  look_for_idle_ = now_ + kLookForIdle;
+  askers_.RemoveIdleForwarded(listeners_.LatestSlots(), now_, kIdle);
+  return askers_.forwarded_count() < kForwardedMax;
+}
+
 void Actor::TakeForwardedRequests(const MemberId& from, ForwardedRequests& forward) {
-  const bool full = askers_.forwarded_count() >= kForwardedMax;
+  const bool full = leading() && !MayServe(from, forward.origin);
   if (!leading() || full) {
     ServerMessage message;
     for (const ClientRequest& request : forward.requests) {
@@ -111,6 +123,7 @@ void Actor::TakeForwardedRequests(const MemberId& from, ForwardedRequests& forwa
     return SendForward(from, ForwardedReplies{forward.origin, std::move(message)});
   }
   const AskerRef ref = askers_.Forwarded(from, forward.origin);
+  askers_.Find(ref)->asked_at = now_;
   for (ClientRequest& request : forward.requests) requests_in_.push_back({ref, std::move(request)});
 }
 

@@ -224,7 +224,7 @@ void Actor::ClosePort(PortId port) {
   AskerRef ref;
   const Asker* asker = askers_.Port(port, &ref);
   if (closed_ || asker == nullptr) return;
-  const bool forwards = asker->listened || !asker->forwarded.empty();
+  const bool forwards = asker->listened || !asker->forwarded.empty() || asker->answers != 0;
   if (forwards && !leading() && !leader_.empty()) SendForward(leader_, ForwardClosed{port});
   askers_.RemovePort(port);
 }

@@ -167,14 +167,16 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
 
 void Actor::OnRoleChange(const raft::RoleChange& change) {
   const bool leads = change.role == raft::Role::kLeader;
-  const bool moved = leader_ != change.leader || (leads && led_term_ != change.term);
+  // A leader that was elected again has forgotten whom it served.
+  const bool moved = leader_ != change.leader || leader_term_ != change.term;
+  const bool reign_ended = clock_.leading() && (!leads || leader_term_ != change.term);
   leader_ = change.leader;
-  if (clock_.leading() && (!leads || led_term_ != change.term)) OnNotLeadingAnyMore();
+  leader_term_ = change.term;
+  if (reign_ended) OnNotLeadingAnyMore();
   if (leads && !clock_.leading()) {
     // Time goes on from this member's own log, and from nothing else (PITFALLS T1).
     clock_.Lead(now_, core_->last_stamp_ns());
     last_entry_at_ = now_;
-    led_term_ = change.term;
   }
   if (!moved) return;
   if (!leads && !leader_.empty()) OnLeader();

@@ -254,5 +254,83 @@ TEST_F(ForwardTest, AGrantArrivesAlthoughOneEventWasLost) {
   ExpectGranted("x");
 }
 
+// The leader serves so many ports of other members, and does not hear that these were closed.
+TEST_F(ForwardTest, PortsWhoseEndWasLostMakeRoomForOthers) {
+  Start();
+  const auto read_on = [&](Caller& port) {
+    return port.Await(port.Read(GetLock{"x"}), absl::Seconds(5)).refusal;
+  };
+  auto listener = Caller::Port(*cluster, follower);
+  const Session kept = OpenSessionOn(*listener, absl::Seconds(59), 2);
+  listener->Await(listener->Listen(kept.id));
+  std::vector<std::unique_ptr<Caller>> ports;
+  while (ports.size() < 16'383) {
+    ports.push_back(Caller::Port(*cluster, follower));
+    if (ports.size() % 500 == 0 || ports.size() == 16'383) {
+      ASSERT_EQ(read_on(*ports.back()), Refusal::kNone);
+    } else {
+      ports.back()->Read(GetLock{"x"});
+    }
+  }
+  SetLink(follower, false);
+  ports.clear();
+  world.RunFor(absl::Milliseconds(20));
+  SetLink(follower, true);
+  auto late = Caller::Port(*cluster, follower);
+  EXPECT_EQ(read_on(*late), Refusal::kOverloaded) << "there is a bound";
+  EXPECT_EQ(read_on(*listener), Refusal::kNone) << "who is served already, is served on";
+  for (int i = 1; i <= 2; ++i) {  // its session lives on, and it asks nothing but that
+    world.RunFor(absl::Seconds(35));
+    listener->AwaitReply(listener->Write(kept.Renew(i)));
+  }
+  EXPECT_EQ(read_on(*late), Refusal::kNone);
+  EXPECT_TRUE(listener->notices.empty()) << "one that is in use was forgotten";
+  ASSERT_EQ(cluster->Leader(), leader);
+}
+
+// A port that is closed after it was answered is forgotten by the leader at once.
+TEST_F(ForwardTest, PortsThatWereClosedLeaveNothingBehind) {
+  Start();
+  for (int i = 0; i < 40; ++i) {
+    std::vector<std::unique_ptr<Caller>> ports(500);
+    for (auto& port : ports) {
+      port = Caller::Port(*cluster, follower);
+      port->Read(GetLock{"x"});
+    }
+    for (auto& port : ports) ASSERT_EQ(port->Await(1).refusal, Refusal::kNone) << i;
+  }
+}
+
+// The leader is elected again so fast that a member sees no other between, and does not hear that
+// it was forgotten.
+TEST_F(ForwardTest, AGrantArrivesAlthoughTheSameLeaderWasElectedAgain) {
+  Start();
+  Occupy("x");
+  auto near = Caller::Port(*cluster, follower);
+  Session waiter = OpenSessionOn(*near, absl::Seconds(59), 2);
+  near->Await(near->Listen(waiter.id));
+  near->AwaitReply(near->Write(waiter.Acquire("x", absl::Seconds(50))));
+  const Term before = cluster->Status(leader).term;
+  const int third = 3 - leader - follower;
+  const auto cut = [&](bool up) {
+    for (const int other : {leader, third}) {
+      world.network().SetLink(cluster->address(other), cluster->address(follower), up);
+      world.network().SetLink(cluster->address(follower), cluster->address(other), up);
+    }
+  };
+  cut(false);
+  there->Change(MemberAction::kTransfer, cluster->name(third));
+  ASSERT_TRUE(world.RunUntil([&] { return cluster->Leader() == third; }, absl::Seconds(1)));
+  auto back = Caller::Port(*cluster, third);
+  back->Change(MemberAction::kTransfer, cluster->name(leader));
+  ASSERT_TRUE(world.RunUntil([&] { return cluster->Leader() == leader; }, absl::Seconds(1)));
+  const std::size_t told = near->notices.size();
+  cut(true);
+  ASSERT_TRUE(
+      world.RunUntil([&] { return cluster->Status(follower).term > before; }, absl::Seconds(5)));
+  ASSERT_TRUE(world.RunUntil([&] { return near->notices.size() > told; }, absl::Seconds(1)))
+      << "whoever listened is not told to listen anew";
+}
+
 }  // namespace
 }  // namespace tenure::member
