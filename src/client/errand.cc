@@ -26,6 +26,13 @@ void Errand::Start(const std::shared_ptr<SessionCore>& core,
   core->IfOpen(*errand, [&] {
     errand->deadline_ = core->loop().Now() + std::max(errand->timeout_, absl::ZeroDuration());
     errand->timed_ = true;
+    if (!errand->held_back()) return;  // else each sending's own limit sees to it
+    errand->held_back_until_ = core->loop().At(
+        errand->deadline_, [weak = std::weak_ptr<SequencedCall>(errand->weak_from_this())] {
+          const std::shared_ptr<SequencedCall> late = weak.lock();
+          if (late == nullptr) return;
+          static_cast<Errand&>(*late).TellLate("earlier calls of its session are not answered");
+        });
   });
 }
 
@@ -47,10 +54,13 @@ absl::Duration Errand::Timeout(Loop& loop) const {
 void Errand::OnRetry(const Core& core, const absl::Status& why) {
   bool late = timeout_ <= absl::ZeroDuration();
   core->IfOpen(*this, [&] { late = late || (timed_ && core->loop().Now().Reached(deadline_)); });
-  if (!late) return;
+  if (late) TellLate(why.message());
+}
+
+void Errand::TellLate(absl::string_view why) {
   Tell(absl::DeadlineExceededError(
-      absl::StrCat("no answer to ", What(), " within ", absl::FormatDuration(timeout_), " (",
-                   why.message(), "); it goes on in the background until the lease is over")));
+      absl::StrCat("no answer to ", What(), " within ", absl::FormatDuration(timeout_), " (", why,
+                   "); it goes on in the background until the lease is over")));
 }
 
 void Errand::OnReply(const Core& core, Reply reply) {

@@ -9,9 +9,11 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "client/sequenced_call.h"
 #include "tenure/command.h"
+#include "tenure/loop.h"
 
 namespace tenure::client {
 
@@ -51,10 +53,12 @@ class Errand : public SequencedCall {
   void OnOver(absl::Status why) final;
 
   void Tell(absl::Status status);
+  void TellLate(absl::string_view why);
 
   const absl::Duration timeout_;
   Instant deadline_ = Instant::InfiniteFuture();  // for `done_`; under the session's lock
   bool timed_ = false;                            // whether deadline_ is set; likewise
+  TimerHandle held_back_until_;                   // tells, if it is not even sent by then
   bool undone_ = false;
   std::atomic<bool> told_{false};
   Core keep_;

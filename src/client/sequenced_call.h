@@ -64,6 +64,8 @@ class SequencedCall : public std::enable_shared_from_this<SequencedCall> {
 
   // True once some sending ended without telling whether it took effect.
   bool uncertain() const { return uncertain_; }
+  // [locked] Whether it waits for a place in the session's window, and no sending is timed.
+  bool held_back() const { return held_back_; }
 
  private:
   std::weak_ptr<SessionCore> core_;

@@ -90,6 +90,33 @@ TEST_F(ClientTest, WhatWaitsForAPlaceInTheWindowIsBounded) {
   EXPECT_EQ(granted, kAsked - refused);
 }
 
+// Not one of them is answered, so that the last is not even sent.
+TEST_F(ClientTest, AnUnlockThatFindsNoPlaceInTheWindowIsToldInTime) {
+  constexpr std::size_t kGuards = 9'000;
+  Session session = Open();
+  std::vector<LockGuard> guards;
+  for (std::size_t i = 0; i < kGuards; ++i) {
+    session.mutex(absl::StrCat(i)).Lock({}, [&](Guard guard) {
+      ASSERT_TRUE(guard.ok());
+      guards.push_back(*std::move(guard));
+    });
+  }
+  ASSERT_EQ(guards.size(), kGuards);
+  Only<ReleaseLock>(Fate::kHold);
+  std::vector<Caught<absl::Status>> unlocked(kGuards);
+  for (std::size_t i = 0; i < kGuards; ++i)
+    guards[i].Unlock(absl::Seconds(2), unlocked[i].Callback());
+  ASSERT_LT(net_->Count<ReleaseLock>(), kGuards);
+  EXPECT_FALSE(unlocked.back().here());
+  world_.RunFor(absl::Seconds(2));
+  ASSERT_TRUE(unlocked.back().here());
+  EXPECT_EQ(unlocked.back()->code(), absl::StatusCode::kDeadlineExceeded) << *unlocked.back();
+  // It goes on, as it says.
+  Heal();
+  while (net_->held() > 0) net_->Release();
+  EXPECT_TRUE(IsFree(rival_, absl::StrCat(kGuards - 1)));
+}
+
 TEST_F(ClientTest, L10ARetriedUnlockFreesNoLaterGrant) {
   Session session = Open();
   Guard held = Lock(session, "a");
