@@ -135,7 +135,7 @@ void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const Hello& 
   known.has_log = hello.has_log;
   known.same_list = hello.config_digest == options_.config_digest;
   if (hello.answer_wanted) SendHello(from, /*answer_wanted=*/false);
-  if (state_ != State::kIn && !known.same_list && !std::exchange(known.told, true)) {
+  if (Disagrees(known) && !std::exchange(known.told, true)) {
     out_.log.push_back(absl::StrCat(from.name,
                                     " was started with another list of members than this one: give "
                                     "every member the same --cluster"));
@@ -145,6 +145,11 @@ void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const Hello& 
   } else if (state_ == State::kIn) {
     HelloWhileIn(from, known);
   }
+}
+
+// Only those who are to begin together need the same list; later ones come with their own.
+bool Bootstrap::Disagrees(const Heard& heard) const {
+  return state_ == State::kFree && !heard.in && !heard.same_list;
 }
 
 void Bootstrap::HelloWhileFree(const MemberId&, const Heard&) { MaybePropose(); }
@@ -419,7 +424,7 @@ std::string Bootstrap::Trouble(Instant now) const {
     const auto it = known_.find(peer.name);
     const bool present = it != known_.end() && Fresh(it->second, now);
     if (state_ == State::kFree && !present) missing.push_back(peer.name);
-    if (present && !it->second.same_list) {
+    if (present && Disagrees(it->second)) {
       troubles.push_back(absl::StrCat(peer.name, " was started with another --cluster list than ",
                                       options_.self.name));
     }

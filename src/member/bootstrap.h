@@ -150,6 +150,7 @@ class Bootstrap {
   void On(const MemberId& from, const ClusterId& cluster, const Lost& lost);
   void On(const MemberId& from, const ClusterId& cluster, const NotAMember& told);
 
+  bool Disagrees(const Heard& heard) const;
   void HelloWhileFree(const MemberId& from, const Heard& known);
   void HelloWhileIn(const MemberId& from, Heard& known);
   bool EverybodyPresentAndFree() const;

@@ -35,7 +35,7 @@ bool IsAddress(absl::string_view address) {
   const std::size_t colon = address.rfind(':');
   int port = 0;
   return colon != absl::string_view::npos && colon > 0 &&
-         absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 0 && port <= 65535;
+         absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 1 && port <= 65535;
 }
 
 }  // namespace
@@ -57,9 +57,9 @@ absl::StatusOr<std::vector<Peer>> ParseClusterList(absl::string_view text) {
           "\" is no name for a member: use 1 to 64 letters, digits, '-', '_' or '.'; ", kShape));
     }
     if (!IsAddress(pair.second)) {
-      return absl::InvalidArgumentError(absl::StrCat("member ", pair.first, " has the address \"",
-                                                     pair.second, "\", which is not host:port; ",
-                                                     kShape));
+      return absl::InvalidArgumentError(
+          absl::StrCat("member ", pair.first, " has the address \"", pair.second,
+                       "\", which is not host:port with a port from 1 to 65535; ", kShape));
     }
     members.push_back({std::string(pair.first), std::string(pair.second)});
   }
@@ -76,8 +76,7 @@ absl::StatusOr<std::vector<Peer>> ParseClusterList(absl::string_view text) {
         return absl::InvalidArgumentError(
             absl::StrCat("the cluster's list names ", members[i].name, " twice"));
       }
-      const bool any_port = absl::EndsWith(members[i].address, ":0");
-      if (members[i].address == members[j].address && !any_port) {
+      if (members[i].address == members[j].address) {
         return absl::InvalidArgumentError(absl::StrCat("the cluster's list gives ", members[j].name,
                                                        " and ", members[i].name,
                                                        " the same address ", members[i].address));
