@@ -15,9 +15,13 @@
 #include "absl/strings/strip.h"
 #include "cli/exit_status.h"
 
+// TENURE_VERSION comes from the build.
+
 namespace tenure::cli {
 namespace {
 
+constexpr char kSubcommands[] =
+    "serve, lock, elect, once, watch, break, status, inspect and member";
 constexpr char kWaysToWriteDurations[] = "write a duration like 500ms, 30s, 1m or 1h";
 
 // An option that takes a duration. Its default is shown as people write it.
@@ -177,9 +181,15 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   std::vector<std::string> command;
   if (dashes != arguments.end()) command.assign(dashes + 1, arguments.end());
 
+  if (!own.empty() && own[0] == "help") {
+    own.erase(own.begin());
+    own.emplace_back("--help");
+  }
+
   CLI::App app("Locks agreed by a cluster of its own. `tenure COMMAND --help` says more.",
                "tenure");
   app.require_subcommand(0, 1);
+  app.set_version_flag("--version", absl::StrCat("tenure ", TENURE_VERSION));
   std::string endpoints;
 
   ServeFlags serve_flags;
@@ -388,22 +398,29 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   member_transfer->add_option("ID", member_flags.name, "Its name");
 
   std::string used;
+  // CLI11 would speak of the arguments after it.
+  const auto is_first = [&own](const CLI::App* known) { return known->get_name() == own[0]; };
+  const std::vector<CLI::App*> known = app.get_subcommands([](CLI::App*) { return true; });
+  if (!own.empty() && !absl::StartsWith(own[0], "-") &&
+      std::none_of(known.begin(), known.end(), is_first)) {
+    return Usage("", absl::StrCat("there is no subcommand '", own[0], "'; there are ", kSubcommands,
+                                  "; see `tenure --help`"));
+  }
   try {
     // CLI11 takes them from the back.
     std::reverse(own.begin(), own.end());
     app.parse(std::move(own));
   } catch (const CLI::CallForHelp&) {
     return Ending{kExitOk, app.help()};
+  } catch (const CLI::CallForVersion& version) {
+    return Ending{kExitOk, version.what()};
   } catch (const CLI::ParseError& error) {
     for (CLI::App* subcommand : app.get_subcommands()) used = subcommand->get_name();
     std::string hint = absl::StrCat("; see `tenure ", used, used.empty() ? "" : " ", "--help`");
     return Usage(used, absl::StrCat(OneLine(error.what()), hint));
   }
   if (app.get_subcommands().empty()) {
-    return Usage("",
-                 "which subcommand? serve, lock, elect, once, watch, break, status, inspect or "
-                 "member; see `tenure "
-                 "--help`");
+    return Usage("", absl::StrCat("which subcommand? ", kSubcommands, "; see `tenure --help`"));
   }
   CLI::App* chosen = app.get_subcommands().front();
   used = chosen->get_name();

@@ -15,6 +15,7 @@
 #include "cli/connection.h"
 #include "cli/exit_status.h"
 #include "cli/json.h"
+#include "cli/kept_output.h"
 #include "cli/table.h"
 #include "tenure/coordinator.h"
 #include "tenure/idempotency.h"
@@ -28,13 +29,22 @@ std::string Seconds(std::int64_t ns) {
   return absl::StrFormat("%.1f s", static_cast<double>(ns) / 1e9);
 }
 
+// Who has it; of several who share it, the first.
+std::string HeldBy(const LockDescription& lock) {
+  if (lock.holder.session == 0) return "nobody";
+  std::string text = lock.holder.label;
+  if (lock.shares > 1) absl::StrAppend(&text, " and ", lock.shares - 1, " more");
+  if (lock.total > 0) absl::StrAppend(&text, ": ", lock.permits, " of ", lock.total, " permits");
+  if (lock.total == 0 && lock.shares > 0) absl::StrAppend(&text, ", shared");
+  return text;
+}
+
 std::string LockTable(const std::vector<LockDescription>& locks) {
   std::vector<std::vector<std::string>> rows = {
       {"LOCK", "HELD BY", "SESSION", "TOKEN", "FOR", "WAITING", "VALUE"}};
   for (const LockDescription& lock : locks) {
     const bool held = lock.holder.session != 0;
-    rows.push_back({lock.name, held ? lock.holder.label : "nobody",
-                    held ? absl::StrCat(lock.holder.session) : "-",
+    rows.push_back({lock.name, HeldBy(lock), held ? absl::StrCat(lock.holder.session) : "-",
                     held ? absl::StrCat(lock.holder.token) : "-",
                     held ? Seconds(lock.holder.held_ns) : "-", absl::StrCat(lock.waiting),
                     lock.holder.value});
@@ -95,7 +105,11 @@ std::string KeyText(const OperationDescription& key) {
   if (!key.point.empty()) {
     absl::StrAppend(&text, "\nRECOVERY POINT  ", absl::Utf8SafeCEscape(key.point), "\n");
   }
-  if (!key.response.empty()) {
+  if (const auto command = DecodeOutcome(key.response); command.ok()) {  // by `tenure once`
+    absl::StrAppend(&text, "\nEXIT STATUS     ", command->exit_status, "\nOUTPUT          ",
+                    command->written, " bytes", command->output.empty() ? "" : ": ",
+                    absl::Utf8SafeCEscape(command->output), "\n");
+  } else if (!key.response.empty()) {
     absl::StrAppend(&text, "\nRESPONSE        ", absl::Utf8SafeCEscape(key.response), "\n");
   }
   return text;

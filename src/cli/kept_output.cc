@@ -77,6 +77,15 @@ absl::Status KeptOutput::Restore() {
   return absl::OkStatus();
 }
 
+void KeptOutput::Trim() const {
+  constexpr off_t kFrom = 64 * 1024;  // whole pages
+  static_assert(kFrom >= off_t{kKeptOutputMax});
+  struct stat about = {};
+  if (fstat(file_.get(), &about) != 0 || about.st_size <= kFrom) return;
+  // The size stays, so that what was written is still counted.
+  fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kFrom, about.st_size - kFrom);
+}
+
 absl::StatusOr<CommandOutcome> KeptOutput::Read(int exit_status) const {
   struct stat about = {};
   if (fstat(file_.get(), &about) != 0) return Errno("read what COMMAND wrote");

@@ -35,6 +35,8 @@ class KeptOutput {
   // From here on, until Restore, standard output is the file.
   static absl::StatusOr<KeptOutput> Redirect();
   absl::Status Restore();
+  // Frees the memory of what was written beyond the first part. COMMAND may go on writing.
+  void Trim() const;
 
   // How much was written, and the first part of it.
   absl::StatusOr<CommandOutcome> Read(int exit_status) const;

@@ -46,7 +46,7 @@ int LeasedRun::Run() {
 }
 
 RunResult LeasedRun::RunUnderLease(std::vector<std::string> environment,
-                                   const std::function<bool()>& valid) {
+                                   const std::function<bool()>& valid, std::function<void()> tend) {
   environment.push_back(absl::StrCat("TENURE_NAME=", flags_.name));
   const RunResult result = RunCommand(
       *watchdog_, signals_,
@@ -54,9 +54,9 @@ RunResult LeasedRun::RunUnderLease(std::vector<std::string> environment,
        .ttl = ttl_,
        .grace = flags_.grace,
        // What is lost although its session lives, broken by an administrator, is lost too.
-       .remaining = [this, &valid] {
-         return valid() ? session_.remaining() : absl::ZeroDuration();
-       }});
+       .remaining = [this,
+                     &valid] { return valid() ? session_.remaining() : absl::ZeroDuration(); },
+       .tend = std::move(tend)});
   watchdog_.reset();
   return result;
 }
@@ -77,7 +77,13 @@ absl::Status LeasedRun::OpenAndAcquire() {
   if (!session->ok()) return session->status();
   session_ = **std::move(session);
   // The cluster may have granted less than was asked for; 2 % is for the clocks' drift.
-  ttl_ = std::min(flags_.ttl, session_.remaining() * 1.03);
+  const absl::Duration granted = session_.remaining() * 1.02;
+  ttl_ = std::min(flags_.ttl, granted * 1.01);
+  if (session_.Valid() && granted * 1.1 < flags_.ttl) {
+    const absl::Duration most = absl::Floor(granted + absl::Milliseconds(500), absl::Seconds(1));
+    Say(absl::StrCat("the cluster grants leases of ", absl::FormatDuration(most),
+                     " at most: --ttl is taken for that"));
+  }
   return Acquire();
 }
 

@@ -45,8 +45,9 @@ class LeasedRun {
   virtual int Hold() = 0;
 
   // Runs COMMAND with these variables, besides TENURE_NAME, for as long as `valid` and the lease
-  // last. Says so if that is lost.
-  RunResult RunUnderLease(std::vector<std::string> environment, const std::function<bool()>& valid);
+  // last. Says so if that is lost. `tend` is called again and again meanwhile, if it is there.
+  RunResult RunUnderLease(std::vector<std::string> environment, const std::function<bool()>& valid,
+                          std::function<void()> tend = nullptr);
 
   // What is left of the wait; a try has as long as a cluster may be silent.
   absl::Duration Left() const;

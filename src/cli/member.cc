@@ -1,10 +1,13 @@
 #include "cli/member.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "cli/connection.h"
 #include "cli/exit_status.h"
 #include "cli/json.h"
@@ -14,6 +17,21 @@
 namespace tenure::cli {
 namespace {
 
+constexpr absl::Duration kNotePatience = absl::Seconds(2);
+
+// A removal may be repeated, so nothing is wrong then; but a name may have been mistyped.
+void NoteIfAbsent(const MemberFlags& flags) {
+  const absl::StatusOr<ClusterStatus> status =
+      AskStatus(flags.endpoints, std::min(flags.timeout, kNotePatience));
+  if (!status.ok() || status->leader.empty()) return;
+  std::vector<std::string> names;
+  for (const MemberStatus& member : status->members) names.push_back(member.id.name);
+  if (std::find(names.begin(), names.end(), flags.name) != names.end()) return;
+  Complain("member", absl::StrCat("no member is named ", flags.name,
+                                  ", so there is nothing to remove; the members are ",
+                                  absl::StrJoin(names, ", ")));
+}
+
 absl::StatusOr<ClusterStatus> Ask(Coordinator& coordinator, const MemberFlags& flags) {
   switch (flags.what) {
     case MemberFlags::What::kList:
@@ -21,6 +39,7 @@ absl::StatusOr<ClusterStatus> Ask(Coordinator& coordinator, const MemberFlags& f
     case MemberFlags::What::kAdd:
       return coordinator.AddMember(flags.name, flags.address, flags.timeout);
     case MemberFlags::What::kRemove:
+      NoteIfAbsent(flags);
       return coordinator.RemoveMember(flags.name, flags.timeout);
     case MemberFlags::What::kPromote:
       return coordinator.PromoteMember(flags.name, flags.timeout);

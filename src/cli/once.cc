@@ -56,9 +56,10 @@ class OnceRun final : public LeasedRun {
       return Replay(begun_.outcome.result);
     }
     Attempt& attempt = begun_.attempt;
-    const RunResult result = RunUnderLease({absl::StrCat("TENURE_ATTEMPT=", attempt.token()),
-                                            absl::StrCat("TENURE_FENCING_TOKEN=", attempt.token())},
-                                           [&attempt] { return attempt.Valid(); });
+    const RunResult result = RunUnderLease(
+        {absl::StrCat("TENURE_ATTEMPT=", attempt.token()),
+         absl::StrCat("TENURE_FENCING_TOKEN=", attempt.token())},
+        [&attempt] { return attempt.Valid(); }, [this] { output_.Trim(); });
     if (result.lost) {
       Say(absl::StrCat("lost ", flags_.name, ", attempt ", attempt.token(),
                        ", while COMMAND was running; COMMAND was ended"));

@@ -28,6 +28,8 @@ absl::Duration FeedPeriod(absl::Duration ttl) {
   return std::clamp(ttl / 40, absl::Milliseconds(20), absl::Milliseconds(250));
 }
 
+constexpr absl::Duration kTendPeriod = absl::Milliseconds(20);
+
 int ExitStatusOf(int status) {
   return WIFSIGNALED(status) ? kExitSignalBase + WTERMSIG(status) : WEXITSTATUS(status);
 }
@@ -41,10 +43,13 @@ class Run {
     const absl::Duration window = std::min(options_.grace, options_.ttl / 4);
     const absl::Duration margin = KillMargin(options_.ttl);
     const Instant first = Deadline();
+    const absl::Duration period =
+        options_.tend ? std::min(FeedPeriod(options_.ttl), kTendPeriod) : FeedPeriod(options_.ttl);
     if (!watchdog_.Start(options_.environment, window, margin, first).ok()) return Abandon();
     while (true) {
       pollfd ready[] = {{watchdog_.descriptor(), POLLIN, 0}, {signals_.descriptor(), POLLIN, 0}};
-      poll(ready, 2, static_cast<int>(absl::ToInt64Milliseconds(FeedPeriod(options_.ttl))));
+      poll(ready, 2, static_cast<int>(absl::ToInt64Milliseconds(period)));
+      if (options_.tend) options_.tend();
       const Instant deadline = Deadline();
       if (!watchdog_.Feed(deadline).ok()) return Abandon();
       PassSignalsOn();

@@ -1,4 +1,4 @@
-// COMMAND's life under a lease: `lock` now, `elect` and `once` later.
+// COMMAND's life under a lease.
 #ifndef CLI_RUNNER_H_
 #define CLI_RUNNER_H_
 
@@ -21,6 +21,8 @@ struct RunOptions {
   // How long the lease certainly lasts if nothing renews it any more. Asks the clock, not the
   // network.
   std::function<absl::Duration()> remaining;
+  // Called some fifty times a second while COMMAND runs, if it is there.
+  std::function<void()> tend;
 };
 
 struct RunResult {

@@ -131,10 +131,6 @@ std::string ForPeople(const ClusterStatus& status) {
       status.log_bytes, " bytes\ncluster   ",
       status.cluster.empty() ? "not begun" : status.cluster.ToString(), "\n");
   absl::StrAppend(&text, WhetherToStopOne(status));
-  if (status.held_back_ns > 0) {
-    absl::StrAppend(&text, "A new cluster: it grants nothing for another ",
-                    absl::FormatDuration(absl::Nanoseconds(status.held_back_ns)), ".\n");
-  }
   if (!status.message.empty()) absl::StrAppend(&text, status.message, "\n");
   return absl::StrCat(text, "\n", MemberTable(status), "as ", status.answered_by.name,
                       " sees it\n");
@@ -145,9 +141,17 @@ std::string ForPeople(const ClusterStatus& status) {
 std::string MemberTable(const ClusterStatus& status) {
   std::vector<std::vector<std::string>> rows = {
       {"MEMBER", "ADDRESS", "ROLE", "REACHABLE", "APPLIED"}};
+  const bool leads = !status.leader.empty() && status.leader == status.answered_by;
   for (const MemberStatus& member : status.members) {
-    rows.push_back({member.id.name, member.address, member.role, member.reachable ? "yes" : "no",
-                    absl::StrCat(member.applied)});
+    // Only a leader knows how the others do; and before there is one, who is there.
+    const bool known = member.role != "unknown";
+    const bool seen = known || status.cluster.empty();
+    const bool counted = leads || member.id == status.answered_by;
+    rows.push_back({member.id.name, member.address, known ? member.role : "-",
+                    !seen              ? "-"
+                    : member.reachable ? "yes"
+                                       : "no",
+                    counted ? absl::StrCat(member.applied) : "-"});
   }
   return Table(rows);
 }

@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 using ::testing::Not;
 
 Invocation Parse(const std::vector<std::string>& arguments, const std::string& environment = "") {
@@ -92,8 +93,9 @@ TEST(Flags, InspectKnowsWhatIsThereNow) {
 
 TEST(Flags, WhatCannotWorkIsOneLineThatSaysWhatToDo) {
   EXPECT_THAT(Complaint({}),
-              HasSubstr("serve, lock, elect, once, watch, break, status, inspect or member"));
-  EXPECT_THAT(Complaint({"frobnicate"}), HasSubstr("frobnicate"));
+              HasSubstr("serve, lock, elect, once, watch, break, status, inspect and member"));
+  EXPECT_THAT(Complaint({"lokc", "x", "--", "true"}),
+              HasSubstr("there is no subcommand 'lokc'; there are serve, lock"));
   EXPECT_THAT(Complaint({"serve", "--colour=red"}), HasSubstr("--colour"));
   EXPECT_THAT(Complaint({"serve", "--cluster=n1=a:1"}), HasSubstr("--id"));
   EXPECT_THAT(Complaint({"serve", "--data=/tmp/x"}), HasSubstr("--data"));
@@ -126,7 +128,16 @@ TEST(Flags, HelpIsNoError) {
     EXPECT_EQ(ending.status, 0);
     EXPECT_THAT(ending.text, HasSubstr("--help"));
   }
-  EXPECT_THAT(std::get<Ending>(Parse({"lock", "--help"})).text, HasSubstr("TENURE_FENCING_TOKEN"));
+  const std::string lock = std::get<Ending>(Parse({"lock", "--help"})).text;
+  EXPECT_THAT(lock, HasSubstr("TENURE_FENCING_TOKEN"));
+  EXPECT_EQ(std::get<Ending>(Parse({"help", "lock"})).text, lock);
+  EXPECT_EQ(std::get<Ending>(Parse({"help"})).text, std::get<Ending>(Parse({"--help"})).text);
+}
+
+TEST(Flags, VersionIsNoErrorEither) {
+  const Ending ending = std::get<Ending>(Parse({"--version"}));
+  EXPECT_EQ(ending.status, 0);
+  EXPECT_THAT(ending.text, MatchesRegex("tenure [0-9]+[.][0-9]+[.][0-9]+"));
 }
 
 TEST(Flags, LocksAreExclusiveSharedOrOfPermits) {

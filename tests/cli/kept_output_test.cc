@@ -1,9 +1,12 @@
 #include "cli/kept_output.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 
 namespace tenure::cli {
@@ -58,6 +61,34 @@ TEST(KeptOutputTest, KeepsWhatChildrenWrite) {
   const auto outcome = kept->Read(5);
   ASSERT_TRUE(outcome.ok()) << outcome.status();
   EXPECT_EQ(*outcome, (CommandOutcome{5, 13, "one two three"}));
+}
+
+// Whatever COMMAND writes, what is not stored takes no memory.
+TEST(KeptOutputTest, WhatIsNotKeptIsFreed) {
+  auto kept = KeptOutput::Redirect();
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  const std::string first(kKeptOutputMax, 'a');
+  const std::string megabyte(1 << 20, 'x');
+  std::uint64_t written = 0;
+  const auto put = [&written](const std::string& text) {
+    written += static_cast<std::uint64_t>(write(STDOUT_FILENO, text.data(), text.size()));
+  };
+  put(first);
+  std::int64_t blocks_max = 0;
+  struct stat about = {};
+  for (int i = 0; i < 200; ++i) {
+    put(megabyte);
+    kept->Trim();
+    fstat(STDOUT_FILENO, &about);
+    blocks_max = std::max<std::int64_t>(blocks_max, about.st_blocks);
+  }
+  ASSERT_TRUE(kept->Restore().ok());
+  EXPECT_LE(blocks_max * 512, 128 << 10);
+  const auto outcome = kept->Read(0);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->written, written);
+  EXPECT_EQ(written, kKeptOutputMax + 200 * megabyte.size());
+  EXPECT_EQ(outcome->output, first);
 }
 
 }  // namespace

@@ -50,6 +50,13 @@ class LockTest : public ProcessTest {
   Cluster cluster_{{.members = 1}};
 };
 
+TEST_F(LockTest, ALeaseLongerThanGrantedIsSaid) {
+  const Result longer = Run("exit 3", {"--ttl=10m"});
+  EXPECT_EQ(longer.status, 3);
+  EXPECT_THAT(longer.err, AllOf(IsOneLine(), HasSubstr("leases of 1m at most")));
+  EXPECT_EQ(Run("exit 3", {"--ttl=1m"}).err, "");
+}
+
 TEST_F(LockTest, PassesEverythingThrough) {
   EXPECT_EQ(Run("exit 7").status, 7);
   EXPECT_EQ(Run("kill -TERM $$").status, 128 + SIGTERM);

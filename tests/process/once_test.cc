@@ -58,6 +58,8 @@ TEST_F(OnceTest, RepeatsAnswerWhatTheFirstOneDid) {
   EXPECT_EQ(again.err, "") << "only standard output is stored";
   EXPECT_EQ(Run(cluster, "echo other", {"--scope=s"}).out, "other\n");
   EXPECT_EQ(Key(cluster)["state"], "done");
+  EXPECT_THAT(RunTenure({"inspect", "key", "k"}, cluster.endpoints()).out,
+              AllOf(HasSubstr("EXIT STATUS     7\n"), HasSubstr("2 bytes: k\\n\n")));
   EXPECT_EQ(cluster.Status()["sessions"], 0);
 }
 

@@ -123,6 +123,44 @@ TEST_F(StatusTest, InspectShowsWhoHoldsAndWhoWaits) {
   EXPECT_EQ(cluster.Lock("a")["held"], false);
 }
 
+TEST_F(StatusTest, InspectCountsThoseWhoShare) {
+  Cluster cluster({.members = 1});
+  std::vector<Process> holders;
+  for (const std::vector<std::string>& how : {std::vector<std::string>{"shared", "--shared"},
+                                              {"shared", "--shared"},
+                                              {"permits", "--permits=2/5"}}) {
+    std::vector<std::string> arguments = {"lock"};
+    arguments.insert(arguments.end(), how.begin(), how.end());
+    arguments.insert(arguments.end(), {"--", "sh", "-c", "echo; cat"});
+    holders.push_back(Tenure(arguments, cluster.endpoints(), {.input_stays_open = true}));
+  }
+  for (Process& holder : holders) ASSERT_TRUE(holder.AwaitOut("\n"));
+  const std::string locks = RunTenure({"inspect", "locks"}, cluster.endpoints()).out;
+  EXPECT_THAT(locks, HasSubstr(" and 1 more, shared "));
+  EXPECT_THAT(locks, HasSubstr(": 2 of 5 permits "));
+  for (Process& holder : holders) {
+    holder.CloseInput();
+    EXPECT_EQ(holder.Wait().status, 0);
+  }
+}
+
+// A follower knows of the others no more than who leads, and shows no guesses.
+TEST_F(StatusTest, AFollowerShowsWhatItKnows) {
+  Cluster cluster;
+  const int leader = cluster.AwaitLeader();
+  const std::vector<int> others = cluster.AllBut(leader);
+  const std::string table = RunTenure({"status"}, cluster.address(others[0])).out;
+  const auto row = [](const std::string& name, const std::string& address,
+                      const std::string& rest) {
+    return absl::StrCat(name, "      ", address, "  ", rest);
+  };
+  EXPECT_THAT(table, HasSubstr(row(Cluster::Name(leader), cluster.address(leader), "leader")));
+  EXPECT_THAT(table, HasSubstr(row(Cluster::Name(others[0]), cluster.address(others[0]),
+                                   "follower  yes        ")));
+  EXPECT_THAT(table, HasSubstr(row(Cluster::Name(others[1]), cluster.address(others[1]),
+                                   "-         -          -")));
+}
+
 TEST_F(StatusTest, NoAnswerIsSaidInTime) {
   const Listener silent;
   std::vector<Process> started;
