@@ -5,12 +5,14 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -20,7 +22,17 @@ namespace {
 
 constexpr int kStopMs = 5000;
 
+// What servers say, which nobody wants to read unless something fails.
+int ServersLog() {
+  static const int file = memfd_create("servers", MFD_CLOEXEC);
+  return file;
+}
+
 [[noreturn]] void Fail(const std::string& what) {
+  char buffer[4096];
+  ssize_t n = 0;
+  for (off_t at = 0; (n = pread(ServersLog(), buffer, sizeof buffer, at)) > 0; at += n)
+    std::fwrite(buffer, 1, static_cast<std::size_t>(n), stderr);
   std::fprintf(stderr, "tenure_bench: %s\n", what.c_str());
   std::exit(1);
 }
@@ -30,7 +42,8 @@ struct Child {
   int output;
 };
 
-Child Spawn(const std::vector<std::string>& command) {
+// `log`: where its standard error goes, if not to this process's.
+Child Spawn(const std::vector<std::string>& command, int log = -1) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) Fail("no pipe");
   std::vector<char*> argv;
@@ -43,6 +56,7 @@ Child Spawn(const std::vector<std::string>& command) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);
     dup2(ends[1], STDOUT_FILENO);
+    if (log >= 0) dup2(log, STDERR_FILENO);
     execv(argv[0], argv.data());
     _exit(127);
   }
@@ -53,7 +67,7 @@ Child Spawn(const std::vector<std::string>& command) {
 }  // namespace
 
 Server::Server(const std::vector<std::string>& command) {
-  const Child child = Spawn(command);
+  const Child child = Spawn(command, ServersLog());
   pid_ = child.pid;
   output_ = child.output;
 }
@@ -79,12 +93,25 @@ std::string Server::ReadLine() {
   return line;
 }
 
-std::string Run(const std::vector<std::string>& command) {
+std::string Run(const std::vector<std::string>& command, std::chrono::seconds limit) {
   const Child child = Spawn(command);
+  const auto deadline = std::chrono::steady_clock::now() + limit;
   std::string output;
-  char buffer[4096];
-  for (ssize_t n = 0; (n = read(child.output, buffer, sizeof buffer)) > 0;)
-    output.append(buffer, n);
+  while (true) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd ready{.fd = child.output, .events = POLLIN, .revents = 0};
+    if (left.count() <= 0 || poll(&ready, 1, static_cast<int>(left.count())) == 0) {
+      kill(child.pid, SIGKILL);
+      waitpid(child.pid, nullptr, 0);
+      Fail(command[0] + " did not end within " + std::to_string(limit.count()) + " s");
+    }
+    char buffer[4096];
+    const ssize_t n = read(child.output, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    output.append(buffer, static_cast<std::size_t>(n));
+  }
   close(child.output);
   int status = 0;
   waitpid(child.pid, &status, 0);

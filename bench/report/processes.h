@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,9 @@ class Server {
   int output_ = -1;
 };
 
-// Runs a program to its end, and returns what it printed. Ends this process with a line on stderr
-// if it fails.
-std::string Run(const std::vector<std::string>& command);
+// Runs a program to its end, and returns what it printed. Ends this process with a line on stderr,
+// and what the servers said, if it fails or takes longer than `limit`.
+std::string Run(const std::vector<std::string>& command, std::chrono::seconds limit);
 
 // A loopback port that was free a moment ago.
 int FreePort();

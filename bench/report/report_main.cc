@@ -3,6 +3,8 @@
 // runs do.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -49,6 +51,11 @@ double Median(std::vector<double> values) {
   return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
+// Of one run: many times what it takes.
+std::chrono::seconds Limit(double seconds) {
+  return std::chrono::seconds(60 + static_cast<std::int64_t>(10 * seconds));
+}
+
 // A leader and two followers, as far from consensus as can be.
 class Floor {
  public:
@@ -64,8 +71,9 @@ class Floor {
   }
 
   Json Measure(const std::string& mode, double seconds) const {
-    return Json::parse(Run({program_, "--client=" + leader_, "--mode=" + mode,
-                            "--seconds=" + std::to_string(seconds)}));
+    return Json::parse(Run(
+        {program_, "--client=" + leader_, "--mode=" + mode, "--seconds=" + std::to_string(seconds)},
+        Limit(seconds)));
   }
 
  private:
@@ -97,7 +105,8 @@ class Cluster {
 
   Json Measure(const std::string& mode, double seconds) const {
     return Json::parse(Run({bin_ + "/tenure_bench_locks", "--endpoints=" + endpoints_,
-                            "--mode=" + mode, "--seconds=" + std::to_string(seconds)}));
+                            "--mode=" + mode, "--seconds=" + std::to_string(seconds)},
+                           Limit(seconds)));
   }
 
  private:
