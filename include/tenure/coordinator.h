@@ -78,24 +78,29 @@ class Coordinator {
   void OpenSession(SessionOptions options,
                    absl::AnyInvocable<void(absl::StatusOr<Session>) &&> done);
 
+  using StatusCallback = absl::AnyInvocable<void(absl::StatusOr<ClusterStatus>) &&>;
   // What the cluster looks like, from the member that answers; works without a leader. The blocking
   // forms here and below are refused on a Loop's thread; `done` runs once, on the backend's Loop or
   // inside the call, and must not block.
   absl::StatusOr<ClusterStatus> Status(absl::Duration timeout = absl::Seconds(5));
-  void Status(absl::Duration timeout,
-              absl::AnyInvocable<void(absl::StatusOr<ClusterStatus>) &&> done);
+  void Status(absl::Duration timeout, StatusCallback done);
   // Changes who takes part: each answers once it is done, and may be repeated. A member to add must
   // have been started with a list of members that has it; it becomes a voter once it has caught up.
   // One to remove need not live. kDeadlineExceeded: it may still happen.
   absl::StatusOr<ClusterStatus> AddMember(absl::string_view name, absl::string_view address,
                                           absl::Duration timeout = absl::Seconds(30));
+  void AddMember(absl::string_view name, absl::string_view address, absl::Duration timeout,
+                 StatusCallback done);
   absl::StatusOr<ClusterStatus> RemoveMember(absl::string_view name,
                                              absl::Duration timeout = absl::Seconds(30));
+  void RemoveMember(absl::string_view name, absl::Duration timeout, StatusCallback done);
   absl::StatusOr<ClusterStatus> PromoteMember(absl::string_view name,
                                               absl::Duration timeout = absl::Seconds(30));
+  void PromoteMember(absl::string_view name, absl::Duration timeout, StatusCallback done);
   // To whichever voter lags least, if `name` is empty.
   absl::StatusOr<ClusterStatus> TransferLeadership(absl::string_view name = "",
                                                    absl::Duration timeout = absl::Seconds(30));
+  void TransferLeadership(absl::string_view name, absl::Duration timeout, StatusCallback done);
   // For administrators: takes a lock, or a semaphore's permits, from whoever holds them with that
   // token (see Mutex::Inspect). Its guards stop to be Valid() as soon as they hear of it, but what
   // they do until then no coordinator can stop: that takes a fencing gate. Who broke it, when and
@@ -107,8 +112,13 @@ class Coordinator {
   // The same of the lead of an election, by its term, and of an attempt at an operation.
   absl::Status BreakLeadership(absl::string_view name, Revision term, absl::string_view reason,
                                absl::Duration timeout = absl::Seconds(5));
+  void BreakLeadership(absl::string_view name, Revision term, absl::string_view reason,
+                       absl::Duration timeout, absl::AnyInvocable<void(absl::Status) &&> done);
   absl::Status BreakAttempt(absl::string_view scope, absl::string_view key, Revision token,
                             absl::string_view reason, absl::Duration timeout = absl::Seconds(5));
+  void BreakAttempt(absl::string_view scope, absl::string_view key, Revision token,
+                    absl::string_view reason, absl::Duration timeout,
+                    absl::AnyInvocable<void(absl::Status) &&> done);
   // Locks that are held or waited for, by name, after `after`; linearizable, a page at a time.
   absl::StatusOr<LockList> ListLocks(absl::string_view after = "", std::uint32_t limit = 1000,
                                      absl::Duration timeout = absl::Seconds(5));
@@ -118,6 +128,8 @@ class Coordinator {
   absl::StatusOr<ElectionList> ListElections(absl::string_view after = "",
                                              std::uint32_t limit = 1000,
                                              absl::Duration timeout = absl::Seconds(5));
+  void ListElections(absl::string_view after, std::uint32_t limit, absl::Duration timeout,
+                     absl::AnyInvocable<void(absl::StatusOr<ElectionList>) &&> done);
   // Sessions by id, after `after`; the same.
   absl::StatusOr<SessionList> ListSessions(SessionId after = 0, std::uint32_t limit = 1000,
                                            absl::Duration timeout = absl::Seconds(5));

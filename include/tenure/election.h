@@ -139,9 +139,18 @@ class Election {
   // until options.cancel is stopped: OK then. It resigns when `lead` returns, so `lead` goes on
   // for as long as leadership.Valid() (or until lost() fires) and it wants to. Each term is one
   // call, and a lead that is lost is told by that call's lost() alone, once (PITFALLS E4, E5). What
-  // passes (no cluster, an implicit session that was lost) is tried again; what does not is
-  // returned. Blocks; `lead` runs on the calling thread.
+  // passes (no cluster, an implicit session that was lost) is tried again; what does not, the end
+  // of options.wait among it, is returned. Blocks; `lead` runs on the calling thread.
   absl::Status Run(const CampaignOptions& options, absl::FunctionRef<void(Leadership&)> lead);
+
+  // The same without a thread that waits: `lead` is called each time it is elected, and says
+  // `again` once it is done with the term and has resigned, from any thread; dropping `again` says
+  // so, too. `done` is called once, when options.cancel was stopped and the last term is over, or
+  // with what does not pass. Both are called as other callbacks are, and must not block. Until
+  // `done` it counts as a copy of this handle.
+  using Again = absl::AnyInvocable<void() &&>;
+  void Run(CampaignOptions options, absl::AnyInvocable<void(Leadership, Again again)> lead,
+           absl::AnyInvocable<void(absl::Status) &&> done);
 
   // Who leads, the candidates in the order in which they will, and the last changes: a linearizable
   // read.

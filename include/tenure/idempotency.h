@@ -211,6 +211,16 @@ class IdempotencyStore {
                                       absl::FunctionRef<absl::StatusOr<std::string>(Attempt&)> fn,
                                       ExecuteOptions options = {});
 
+  // What takes the result of an operation, from any thread, once. Dropped without one, the attempt
+  // is abandoned, and the call answers kCancelled.
+  using ResultCallback = absl::AnyInvocable<void(absl::StatusOr<std::string>) &&>;
+  // The same without a thread that waits: `fn` starts the operation and gives what came of it to
+  // `finish`; the attempt lives until then. `fn` and `done` run once at most and exactly once, on
+  // the backend's Loop, inside this call or inside `finish`, and must not block.
+  void Execute(absl::string_view key, absl::string_view fingerprint,
+               absl::AnyInvocable<void(Attempt&, ResultCallback finish) &&> fn,
+               ExecuteOptions options, ResultCallback done);
+
   // Waits for the outcome without ever attempting. kNotFound: nobody began it. kAborted: there is
   // none yet, and the wait is over.
   absl::StatusOr<StoredOutcome> Wait(absl::string_view key, WaitOptions options = {});
@@ -232,6 +242,8 @@ class IdempotencyStore {
   // Records of the scope by key, after `after`, a page at a time; linearizable.
   absl::StatusOr<OperationList> List(absl::string_view after = "", std::uint32_t limit = 1000,
                                      absl::Duration timeout = absl::Seconds(5));
+  void List(absl::string_view after, std::uint32_t limit, absl::Duration timeout,
+            absl::AnyInvocable<void(absl::StatusOr<OperationList>) &&> done);
 
  private:
   std::shared_ptr<client::HandleCore> core_;

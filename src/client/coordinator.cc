@@ -152,7 +152,7 @@ absl::StatusOr<ClusterStatus> Coordinator::Status(absl::Duration timeout) {
   return BlockingRead<ClusterStatus>(core_, GetStatus{}, timeout);
 }
 
-void Coordinator::Status(absl::Duration timeout, ReadDone<ClusterStatus> done) {
+void Coordinator::Status(absl::Duration timeout, StatusCallback done) {
   Read<ClusterStatus>(core_, GetStatus{}, timeout, std::move(done));
 }
 
@@ -163,10 +163,23 @@ absl::StatusOr<ClusterStatus> Coordinator::AddMember(absl::string_view name,
       core_, ChangeMembers{MemberAction::kAdd, std::string(name), std::string(address)}, timeout);
 }
 
+void Coordinator::AddMember(absl::string_view name, absl::string_view address,
+                            absl::Duration timeout, StatusCallback done) {
+  Read<ClusterStatus>(core_,
+                      ChangeMembers{MemberAction::kAdd, std::string(name), std::string(address)},
+                      timeout, std::move(done));
+}
+
 absl::StatusOr<ClusterStatus> Coordinator::RemoveMember(absl::string_view name,
                                                         absl::Duration timeout) {
   return BlockingRead<ClusterStatus>(
       core_, ChangeMembers{MemberAction::kRemove, std::string(name), ""}, timeout);
+}
+
+void Coordinator::RemoveMember(absl::string_view name, absl::Duration timeout,
+                               StatusCallback done) {
+  Read<ClusterStatus>(core_, ChangeMembers{MemberAction::kRemove, std::string(name), ""}, timeout,
+                      std::move(done));
 }
 
 absl::StatusOr<ClusterStatus> Coordinator::PromoteMember(absl::string_view name,
@@ -175,10 +188,22 @@ absl::StatusOr<ClusterStatus> Coordinator::PromoteMember(absl::string_view name,
       core_, ChangeMembers{MemberAction::kPromote, std::string(name), ""}, timeout);
 }
 
+void Coordinator::PromoteMember(absl::string_view name, absl::Duration timeout,
+                                StatusCallback done) {
+  Read<ClusterStatus>(core_, ChangeMembers{MemberAction::kPromote, std::string(name), ""}, timeout,
+                      std::move(done));
+}
+
 absl::StatusOr<ClusterStatus> Coordinator::TransferLeadership(absl::string_view name,
                                                               absl::Duration timeout) {
   return BlockingRead<ClusterStatus>(
       core_, ChangeMembers{MemberAction::kTransfer, std::string(name), ""}, timeout);
+}
+
+void Coordinator::TransferLeadership(absl::string_view name, absl::Duration timeout,
+                                     StatusCallback done) {
+  Read<ClusterStatus>(core_, ChangeMembers{MemberAction::kTransfer, std::string(name), ""}, timeout,
+                      std::move(done));
 }
 
 absl::Status Coordinator::BreakLock(absl::string_view name, Revision token,
@@ -200,6 +225,13 @@ absl::Status Coordinator::BreakLeadership(absl::string_view name, Revision term,
                timeout);
 }
 
+void Coordinator::BreakLeadership(absl::string_view name, Revision term, absl::string_view reason,
+                                  absl::Duration timeout,
+                                  absl::AnyInvocable<void(absl::Status) &&> done) {
+  Break(core_, {ObjectKind::kElection, "", std::string(name), term, std::string(reason)}, timeout,
+        std::move(done));
+}
+
 absl::Status Coordinator::BreakAttempt(absl::string_view scope, absl::string_view key,
                                        Revision token, absl::string_view reason,
                                        absl::Duration timeout) {
@@ -207,6 +239,14 @@ absl::Status Coordinator::BreakAttempt(absl::string_view scope, absl::string_vie
       core_,
       {ObjectKind::kOperation, std::string(scope), std::string(key), token, std::string(reason)},
       timeout);
+}
+
+void Coordinator::BreakAttempt(absl::string_view scope, absl::string_view key, Revision token,
+                               absl::string_view reason, absl::Duration timeout,
+                               absl::AnyInvocable<void(absl::Status) &&> done) {
+  Break(core_,
+        {ObjectKind::kOperation, std::string(scope), std::string(key), token, std::string(reason)},
+        timeout, std::move(done));
 }
 
 absl::StatusOr<LockList> Coordinator::ListLocks(absl::string_view after, std::uint32_t limit,
@@ -224,6 +264,12 @@ absl::StatusOr<ElectionList> Coordinator::ListElections(absl::string_view after,
                                                         absl::Duration timeout) {
   return BlockingRead<ElectionList>(core_, tenure::ListElections{std::string(after), limit},
                                     timeout);
+}
+
+void Coordinator::ListElections(absl::string_view after, std::uint32_t limit,
+                                absl::Duration timeout, ReadDone<ElectionList> done) {
+  Read<ElectionList>(core_, tenure::ListElections{std::string(after), limit}, timeout,
+                     std::move(done));
 }
 
 absl::StatusOr<SessionList> Coordinator::ListSessions(SessionId after, std::uint32_t limit,

@@ -3,11 +3,13 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "client/campaigning.h"
 #include "client/grant.h"
 #include "client/handle_core.h"
 #include "client/lead_state.h"
@@ -221,26 +223,30 @@ void Election::Campaign(CampaignOptions options, CampaignCallback done) {
 absl::Status Election::Run(const CampaignOptions& options,
                            absl::FunctionRef<void(Leadership&)> lead) {
   if (core_ == nullptr) return EmptyStatus("Election");
-  absl::Duration pause = absl::ZeroDuration();
+  client::Recampaign next(*core_);
   while (!options.cancel.stop_requested()) {
     absl::StatusOr<Leadership> leadership = Campaign(options);
     if (leadership.ok()) {
-      pause = absl::ZeroDuration();
+      next.Elected();
       lead(*leadership);
       continue;  // resigns
     }
     if (leadership.status().code() == absl::StatusCode::kCancelled) {
       return options.cancel.stop_requested() ? absl::OkStatus() : leadership.status();
     }
-    // A session that is over is the implicit one's, which is opened anew, or the end of it.
-    const bool over = leadership.status().code() == absl::StatusCode::kFailedPrecondition &&
-                      !core_->HasOwnSession() && !core_->InForkedChild() &&
-                      !core_->backend().loop().OnLoop();
-    if (KindOf(leadership.status()) == ErrorKind::kRefused && !over) return leadership.status();
-    pause = std::clamp(2 * pause, absl::Milliseconds(20), absl::Seconds(1));
-    Pause(std::max(pause, RetryAfter(leadership.status())), options.cancel);
+    // On a Loop's own thread it may not wait, and never will.
+    const std::optional<absl::Duration> pause = next.After(leadership.status());
+    if (!pause.has_value() || core_->backend().loop().OnLoop()) return leadership.status();
+    Pause(*pause, options.cancel);
   }
   return absl::OkStatus();
+}
+
+void Election::Run(CampaignOptions options, absl::AnyInvocable<void(Leadership, Again again)> lead,
+                   Done done) {
+  if (core_ == nullptr) return std::move(done)(EmptyStatus("Election"));
+  if (core_->InForkedChild()) return std::move(done)(client::ForkedStatus());
+  client::Campaigning::Start(*this, core_, std::move(options), std::move(lead), std::move(done));
 }
 
 absl::StatusOr<ElectionDescription> Election::Describe(absl::Duration timeout) {

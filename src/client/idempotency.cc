@@ -218,6 +218,61 @@ absl::Status StillAttempted(absl::string_view key, absl::Duration wait,
                                          client::WhoAttempts(progress)));
 }
 
+BeginOptions BeginOptionsOf(const ExecuteOptions& options) {
+  return {.wait = options.wait,
+          .cancel = options.cancel,
+          .deadline = options.deadline,
+          .retention = options.retention,
+          .lock = options.lock,
+          .value = options.value};
+}
+
+bool Stores(const ExecuteOptions& options, const absl::Status& failure) {
+  return options.stores ? options.stores(failure) : IsLastingFailure(failure);
+}
+
+// An operation that is carried out by callbacks. Belongs to who is to finish it, and lives until
+// its outcome is stored: a refusal brings the attempt back, which is then abandoned.
+class Execution : public std::enable_shared_from_this<Execution> {
+ public:
+  Execution(Attempt attempt, ExecuteOptions options, IdempotencyStore::ResultCallback done)
+      : attempt_(std::move(attempt)), options_(std::move(options)), done_(std::move(done)) {}
+  ~Execution() {
+    if (!done_) return;
+    attempt_ = Attempt();
+    std::move(done_)(absl::CancelledError(
+        "the operation was dropped without a result: its attempt is abandoned"));
+  }
+
+  Attempt& attempt() { return attempt_; }
+
+  void Finish(absl::StatusOr<std::string> result) {
+    if (!done_) return;  // finished before
+    if (!result.ok() && !Stores(options_, result.status())) {
+      attempt_ = Attempt();  // abandons it
+      return std::exchange(done_, nullptr)(std::move(result));
+    }
+    const absl::StatusOr<std::string> stored = result;
+    auto then = [self = shared_from_this(), result = std::move(result),
+                 done = std::exchange(done_, nullptr)](const absl::Status& status) mutable {
+      if (!status.ok()) return std::move(done)(status);
+      std::move(done)(std::move(result));
+    };
+    if (stored.ok()) {
+      attempt_.Complete(*stored, kStoring, std::move(then));
+    } else {
+      attempt_.Fail(stored.status(), kStoring, std::move(then));
+    }
+  }
+
+ private:
+  static constexpr absl::Duration kStoring = absl::Seconds(5);
+
+  Attempt attempt_;
+  const ExecuteOptions options_;
+  IdempotencyStore::ResultCallback done_;
+};
+
 }  // namespace
 
 const std::string& IdempotencyStore::scope() const {
@@ -248,13 +303,7 @@ void IdempotencyStore::Begin(absl::string_view key, absl::string_view fingerprin
 absl::StatusOr<std::string> IdempotencyStore::Execute(
     absl::string_view key, absl::string_view fingerprint,
     absl::FunctionRef<absl::StatusOr<std::string>(Attempt&)> fn, ExecuteOptions options) {
-  absl::StatusOr<Begun> begun = Begin(key, fingerprint,
-                                      {.wait = options.wait,
-                                       .cancel = std::move(options.cancel),
-                                       .deadline = options.deadline,
-                                       .retention = options.retention,
-                                       .lock = std::move(options.lock),
-                                       .value = std::move(options.value)});
+  absl::StatusOr<Begun> begun = Begin(key, fingerprint, BeginOptionsOf(options));
   if (!begun.ok()) return begun.status();
   if (begun->state == Begun::State::kDone) return std::move(begun->outcome.result);
   if (begun->state == Begun::State::kInProgress) {
@@ -265,15 +314,37 @@ absl::StatusOr<std::string> IdempotencyStore::Execute(
     if (absl::Status stored = begun->attempt.Complete(*result); !stored.ok()) return stored;
     return result;
   }
-  const bool stores =
-      options.stores ? options.stores(result.status()) : IsLastingFailure(result.status());
-  if (!stores) {
+  if (!Stores(options, result.status())) {
     // Whether that is answered does not matter: the failure is the caller's in any case.
     begun->attempt.Abandon(absl::ZeroDuration(), [](const absl::Status&) {});
     return result;
   }
   if (absl::Status stored = begun->attempt.Fail(result.status()); !stored.ok()) return stored;
   return result;
+}
+
+void IdempotencyStore::Execute(absl::string_view key, absl::string_view fingerprint,
+                               absl::AnyInvocable<void(Attempt&, ResultCallback finish) &&> fn,
+                               ExecuteOptions options, ResultCallback done) {
+  BeginOptions begin = BeginOptionsOf(options);
+  Begin(key, fingerprint, std::move(begin),
+        [key = std::string(key), fn = std::move(fn), options = std::move(options),
+         done = std::move(done)](absl::StatusOr<Begun> begun) mutable {
+          if (!begun.ok()) return std::move(done)(begun.status());
+          if (begun->state == Begun::State::kDone) {
+            return std::move(done)(std::move(begun->outcome.result));
+          }
+          if (begun->state == Begun::State::kInProgress) {
+            return std::move(done)(StillAttempted(key, options.wait, begun->progress));
+          }
+          auto execution = std::make_shared<Execution>(std::move(begun->attempt),
+                                                       std::move(options), std::move(done));
+          Attempt& attempt = execution->attempt();
+          std::move(fn)(attempt,
+                        [execution = std::move(execution)](absl::StatusOr<std::string> result) {
+                          execution->Finish(std::move(result));
+                        });
+        });
 }
 
 absl::StatusOr<StoredOutcome> IdempotencyStore::Wait(absl::string_view key, WaitOptions options) {
@@ -335,11 +406,17 @@ void IdempotencyStore::Forget(absl::string_view key, absl::Duration timeout, Don
 absl::StatusOr<OperationList> IdempotencyStore::List(absl::string_view after, std::uint32_t limit,
                                                      absl::Duration timeout) {
   if (core_ == nullptr) return EmptyStatus("IdempotencyStore");
-  return client::BlockOn<absl::StatusOr<OperationList>>(*core_, [&](auto done) {
-    client::Read<OperationList>(core_->backend(),
-                                ListOperations{core_->name(), std::string(after), limit}, timeout,
-                                std::move(done));
-  });
+  return client::BlockOn<absl::StatusOr<OperationList>>(
+      *core_, [&](auto done) { List(after, limit, timeout, std::move(done)); });
+}
+
+void IdempotencyStore::List(absl::string_view after, std::uint32_t limit, absl::Duration timeout,
+                            absl::AnyInvocable<void(absl::StatusOr<OperationList>) &&> done) {
+  if (core_ == nullptr) return std::move(done)(EmptyStatus("IdempotencyStore"));
+  if (core_->InForkedChild()) return std::move(done)(client::ForkedStatus());
+  client::Read<OperationList>(core_->backend(),
+                              ListOperations{core_->name(), std::string(after), limit}, timeout,
+                              std::move(done));
 }
 
 }  // namespace tenure

@@ -2,6 +2,7 @@
 #include "tenure/election.h"
 
 #include <utility>
+#include <vector>
 
 #include "client/fixture.h"
 #include "gmock/gmock.h"
@@ -308,6 +309,82 @@ TEST_F(ElectionTest, AnObserverWaitsNoLongerThanItIsAsked) {
   const absl::StatusOr<News> news = Next(observer);
   ASSERT_TRUE(news.ok()) << news.status();
   EXPECT_EQ(news->holder.value, "a");
+}
+
+// Run by callbacks tries again what passes, a lost session of its coordinator among it.
+TEST_F(ElectionTest, E4RunByCallbacksCampaignsAgain) {
+  Lead rival = Campaign(rival_);
+  ASSERT_TRUE(rival.ok());
+  std::stop_source stop;
+  std::vector<Leadership> terms;
+  std::vector<Election::Again> again;
+  Caught<absl::Status> ran;
+  client_.election("e").Run(
+      {.cancel = stop.get_token()},
+      [&](Leadership leadership, Election::Again then) {
+        terms.push_back(std::move(leadership));
+        again.push_back(std::move(then));
+      },
+      ran.Callback());
+  world_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(net_->Count<tenure::Campaign>(), 1u);
+  CutOff();
+  world_.RunFor(absl::Minutes(1));  // its session is gone meanwhile
+  EXPECT_FALSE(ran.here());
+  EXPECT_TRUE(terms.empty());
+  Heal();
+  rival = Leadership();
+  ASSERT_TRUE(world_.RunUntil([&] { return terms.size() == 1; }, absl::Seconds(20)));
+  EXPECT_TRUE(terms[0].Valid());
+  const std::size_t campaigns = net_->Count<tenure::Campaign>();
+  EXPECT_GT(campaigns, 1u);
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(net_->Count<tenure::Campaign>(), campaigns) << "its term lasts";
+  terms[0] = Leadership();
+  again.clear();
+  ASSERT_TRUE(world_.RunUntil([&] { return terms.size() == 2; }, absl::Seconds(20)));
+  // It is over only when the last term is.
+  stop.request_stop();
+  world_.RunFor(absl::Seconds(5));
+  EXPECT_FALSE(ran.here());
+  terms.clear();
+  std::move(again[0])();
+  ASSERT_TRUE(world_.RunUntil([&] { return ran.here(); }, absl::Seconds(1)));
+  EXPECT_TRUE(ran->ok()) << *ran;
+}
+
+// Whether it campaigns or pauses, it ends when it is stopped.
+TEST_F(ElectionTest, RunByCallbacksEndsWhenItIsStopped) {
+  const Lead rival = Campaign(rival_);
+  const auto nothing = [](const Leadership&, const Election::Again&) {};
+  for (const bool answers : {true, false}) {
+    for (int ms = 0; ms < 3'000; ms += 37) {
+      Heal();
+      Session session = Open();
+      if (!answers) First<tenure::Campaign>(1'000, Fate::kLoseRequest);
+      std::stop_source stop;
+      Caught<absl::Status> ran;
+      session.election("e").Run({.cancel = stop.get_token()}, nothing, ran.Callback());
+      world_.RunFor(absl::Milliseconds(ms));
+      EXPECT_FALSE(ran.here()) << *ran;
+      stop.request_stop();
+      ASSERT_TRUE(world_.RunUntil([&] { return ran.here(); }, absl::Milliseconds(10))) << ms;
+      EXPECT_TRUE(ran->ok()) << *ran;
+    }
+  }
+  Heal();
+  // What does not pass is returned: its own session is over, or its wait.
+  Session session = Open();
+  Caught<absl::Status> waited;
+  session.election("e").Run({.wait = absl::Seconds(1)}, nothing, waited.Callback());
+  ASSERT_TRUE(world_.RunUntil([&] { return waited.here(); }, absl::Seconds(10)));
+  EXPECT_EQ(waited->code(), absl::StatusCode::kAborted) << *waited;
+  session.Close(absl::Seconds(1), [](const absl::Status&) {});
+  world_.RunFor(absl::Seconds(1));
+  Caught<absl::Status> over;
+  session.election("e").Run({}, nothing, over.Callback());
+  ASSERT_TRUE(world_.RunUntil([&] { return over.here(); }, absl::Seconds(10)));
+  EXPECT_EQ(over->code(), absl::StatusCode::kFailedPrecondition) << *over;
 }
 
 }  // namespace

@@ -315,6 +315,43 @@ TEST_P(Conformance, E5RunLeadsAgainAfterALossThatIsToldOnce) {
   EXPECT_EQ(told, 1);
 }
 
+// The same with callbacks: three terms, each kept until somebody else ends it, or dropped.
+TEST_P(Conformance, RunByCallbacksLeadsAgainUntilItIsStopped) {
+  std::stop_source stop;
+  std::vector<Revision> terms;
+  Awaited<Leadership> second;
+  Awaited<bool> resigned;
+  Election::Again after_second;
+  Awaited<absl::Status> ran;
+  one().election("e").Run(
+      {.value = "again", .cancel = stop.get_token()},
+      [&](Leadership leadership, Election::Again again) {
+        EXPECT_TRUE(leadership.Valid());
+        terms.push_back(leadership.term());
+        if (terms.size() == 1) return;  // both are dropped
+        if (terms.size() == 3) {
+          stop.request_stop();
+          return std::move(again)();
+        }
+        after_second = std::move(again);
+        second.Callback()(std::move(leadership));
+      },
+      ran.Callback());
+  Leadership kept = second.Get();
+  Lead other = two().election("e").Campaign({.wait = absl::ZeroDuration()});
+  EXPECT_EQ(other.status().code(), absl::StatusCode::kAborted) << "the second term lasts";
+  EXPECT_TRUE(kept.Resign(kLong).ok());
+  std::move(after_second)();
+  EXPECT_TRUE(ran.Get().ok());
+  ASSERT_EQ(terms.size(), 3u);
+  EXPECT_GT(terms[1], terms[0]);
+  EXPECT_GT(terms[2], terms[1]);
+  Awaited<absl::Status> refused;
+  one().election("").Run(
+      {}, [](const Leadership&, Election::Again) {}, refused.Callback());
+  EXPECT_EQ(refused.Get().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_P(Conformance, EachElectionCallHasACallbackForm) {
   Awaited<Lead> won;
   one().election("e").Campaign({.value = "a", .wait = kLong}, won.Callback());
@@ -361,7 +398,9 @@ TEST_P(Conformance, ElectionsAreListed) {
   ASSERT_EQ(page->elections.size(), 2u);
   EXPECT_EQ(page->elections[0].name, "a");
   EXPECT_TRUE(page->more);
-  const auto rest = two().ListElections("b", 2, kLong);
+  Awaited<absl::StatusOr<ElectionList>> next;
+  two().ListElections("b", 2, kLong, next.Callback());
+  const auto rest = next.Get();
   ASSERT_TRUE(rest.ok()) << rest.status();
   ASSERT_EQ(rest->elections.size(), 1u);
   EXPECT_EQ(rest->elections[0].leader.value, "c");
@@ -375,6 +414,10 @@ TEST_P(Conformance, EmptyElectionHandlesRefuse) {
   EXPECT_EQ(Leadership().value(), "");
   EXPECT_EQ(Observer().Next().status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_FALSE(Leadership().Valid());
+  Awaited<absl::Status> ran;
+  Election().Run(
+      {}, [](const Leadership&, Election::Again) {}, ran.Callback());
+  EXPECT_EQ(ran.Get().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(Coordinator().election("e").Describe().status().code(),
             absl::StatusCode::kFailedPrecondition);
 }

@@ -58,7 +58,9 @@ TEST_P(Conformance, ScopesKeepKeysApart) {
             "in s");
   EXPECT_EQ(*one().idempotency("t").Execute("k", "g", [](Attempt&) -> Text { return "in t"; }),
             "in t");
-  const auto listed = two().idempotency("s").List("", 10, kLong);
+  Awaited<absl::StatusOr<OperationList>> list;
+  two().idempotency("s").List("", 10, kLong, list.Callback());
+  const auto listed = list.Get();
   ASSERT_TRUE(listed.ok()) << listed.status();
   ASSERT_EQ(listed->operations.size(), 1u);
   EXPECT_EQ(listed->operations[0].key, "k");
@@ -160,6 +162,53 @@ TEST_P(Conformance, I5OnlyLastingFailuresAreStored) {
   EXPECT_FALSE(one().idempotency("s").Execute("j", "f", busy, {.stores = stores}).ok());
   EXPECT_EQ(two().idempotency("s").Execute("j", "f", busy).status().message(), "the bank is down");
   EXPECT_EQ(runs, 4);
+}
+
+// The same with callbacks: stored, answered to all, abandoned or dropped.
+TEST_P(Conformance, AnOperationIsExecutedOnceByCallbacks) {
+  using Finish = IdempotencyStore::ResultCallback;
+  Awaited<Finish> started;
+  Awaited<Text> first;
+  one().idempotency("s").Execute(
+      "k", "f",
+      [&](Attempt& attempt, Finish finish) {
+        EXPECT_TRUE(attempt.Valid());
+        started.Callback()(std::move(finish));
+      },
+      {}, first.Callback());
+  Finish finish = started.Get();
+  const auto never = [](Attempt&, const Finish&) { ADD_FAILURE() << "another one attempts it"; };
+  Awaited<Text> impatient;
+  two().idempotency("s").Execute("k", "f", never, {.wait = absl::ZeroDuration()},
+                                 impatient.Callback());
+  EXPECT_EQ(impatient.Get().status().code(), absl::StatusCode::kAborted);
+  Awaited<Text> second;
+  two().idempotency("s").Execute("k", "f", never, {.wait = kLong}, second.Callback());
+  std::move(finish)("receipt");
+  EXPECT_EQ(*first.Get(), "receipt");
+  EXPECT_EQ(*second.Get(), "receipt");
+  EXPECT_EQ(*two().idempotency("s").Wait("k")->result, "receipt");
+
+  const auto answered = [&](const std::string& key, auto fn) {
+    Awaited<Text> answer;
+    one().idempotency("s").Execute(key, "f", std::move(fn), {.wait = kLong}, answer.Callback());
+    return answer.Get();
+  };
+  const absl::Status busy = absl::UnavailableError("the bank is down");
+  const absl::Status broke = absl::FailedPreconditionError("no money");
+  const auto with = [](absl::Status result) {
+    return [result](Attempt&, Finish end) { std::move(end)(result); };
+  };
+  EXPECT_EQ(answered("j", with(busy)).status(), busy);
+  EXPECT_EQ(answered("j", [](Attempt&, const Finish&) {}).status().code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_EQ(answered("j", [](Attempt&, Finish end) { std::move(end)(std::string(100'000, 'x')); })
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(answered("j", with(broke)).status(), broke);
+  EXPECT_EQ(two().idempotency("s").Get("j")->attempts, 4u) << "each was abandoned but the last";
+  EXPECT_EQ(answered("j", never).status(), broke);
 }
 
 // I6.
