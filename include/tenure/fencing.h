@@ -13,6 +13,9 @@
 #define TENURE_FENCING_H_
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -52,6 +55,28 @@ class FencingGate {
 
  private:
   std::atomic<Revision> seen_{0};
+};
+
+// A gate for each seat of a semaphore: holders that are rightly there together sit apart, and each
+// seat refuses who sat there before. Thread-safe.
+class SeatGates {
+ public:
+  // `seats`: the semaphore's total.
+  explicit SeatGates(std::uint64_t seats) : gates_(static_cast<std::size_t>(seats)) {}
+
+  // `seat`, `fence`: of the guard. As FencingGate::Admit; kInvalidArgument for a seat that is not
+  // below the total.
+  absl::Status Admit(std::uint64_t seat, Revision fence) {
+    if (seat >= gates_.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("seat ", seat, " is none of these ",
+                                                     gates_.size(),
+                                                     ": make them with the semaphore's total"));
+    }
+    return gates_[static_cast<std::size_t>(seat)].Admit(fence);
+  }
+
+ private:
+  std::vector<FencingGate> gates_;
 };
 
 }  // namespace tenure

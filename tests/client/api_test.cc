@@ -85,5 +85,15 @@ TEST(FencingTest, RefusesLowerTokensAndZero) {
   EXPECT_EQ(gate.seen(), 11u);
 }
 
+TEST(FencingTest, EachSeatHasAGateOfItsOwn) {
+  SeatGates gates(2);
+  EXPECT_TRUE(gates.Admit(0, 20).ok());
+  EXPECT_TRUE(gates.Admit(1, 10).ok()) << "it is rightly there beside the other";
+  EXPECT_TRUE(gates.Admit(1, 21).ok());
+  EXPECT_EQ(gates.Admit(1, 10).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(gates.Admit(0, 20).ok());
+  EXPECT_EQ(gates.Admit(2, 30).code(), absl::StatusCode::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace tenure

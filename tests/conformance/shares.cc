@@ -121,6 +121,9 @@ TEST_P(Conformance, PermitsAreWeighedAndSeatsAreEachOnes) {
   ASSERT_TRUE(third.ok()) << third.status();
   EXPECT_NE(third->seat(), two_of_three->seat());
   EXPECT_LT(third->seat(), 3u);
+  SeatGates gates(3);
+  for (const Guard* guard : {&third, &two_of_three, &third})
+    EXPECT_TRUE(gates.Admit((*guard)->seat(), (*guard)->fence()).ok());
   EXPECT_EQ(semaphore.Acquire({.wait = absl::ZeroDuration()}).status().code(),
             absl::StatusCode::kAborted);
   const auto seen = semaphore.Inspect(kLong);
