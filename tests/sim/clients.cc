@@ -7,7 +7,7 @@
 
 namespace tenure::sim {
 
-Clients::Clients(Scene& scene, Members& members, History& history)
+Clients::Clients(Scene& scene, Members& members, checker::LockHistory& history)
     : scene_(scene), members_(members), history_(history) {
   for (int i = 0; i < scene.plan.clients; ++i) {
     Slot slot;

@@ -11,7 +11,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "tenure/coordinator.h"
-#include "tests/sim/history.h"
+#include "tests/checker/lock_history.h"
 #include "tests/sim/members.h"
 #include "tests/sim/scene.h"
 
@@ -21,7 +21,7 @@ class Process;
 
 class Clients {
  public:
-  Clients(Scene& scene, Members& members, History& history);
+  Clients(Scene& scene, Members& members, checker::LockHistory& history);
   ~Clients();
   Clients(const Clients&) = delete;
   Clients& operator=(const Clients&) = delete;
@@ -67,7 +67,7 @@ class Clients {
   };
   Scene& scene_;
   Members& members_;
-  History& history_;
+  checker::LockHistory& history_;
   std::vector<Slot> slots_;
   std::uint64_t last_id_ = 0;
   std::uint64_t newest_key_ = 0;  // of the operations: the first that is not known to be done

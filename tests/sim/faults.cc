@@ -12,7 +12,7 @@ using testing::Clock;
 using testing::LinkOptions;
 using testing::VirtualNode;
 
-Faults::Faults(Scene& scene, Members& members, Clients& clients, History& history)
+Faults::Faults(Scene& scene, Members& members, Clients& clients, checker::LockHistory& history)
     : scene_(scene), members_(members), clients_(clients), history_(history) {
   for (int i = 0; i < kFaults; ++i) {
     const auto fault = static_cast<Fault>(i);

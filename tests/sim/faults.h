@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "tests/checker/lock_history.h"
 #include "tests/sim/clients.h"
-#include "tests/sim/history.h"
 #include "tests/sim/members.h"
 #include "tests/sim/scene.h"
 
@@ -16,7 +16,7 @@ namespace tenure::sim {
 
 class Faults {
  public:
-  Faults(Scene& scene, Members& members, Clients& clients, History& history);
+  Faults(Scene& scene, Members& members, Clients& clients, checker::LockHistory& history);
 
   // The links' noise, from the first moment on.
   void Prepare();
@@ -55,7 +55,7 @@ class Faults {
   Scene& scene_;
   Members& members_;
   Clients& clients_;
-  History& history_;
+  checker::LockHistory& history_;
   std::vector<Fault> enabled_;
   std::uint64_t era_ = 0;  // Heal begins another
   bool wiped_ = false;

@@ -132,7 +132,7 @@ void Process::LockOne(Slot& slot) {
 void Process::Ask(const Session& session, const std::string& lock, LockOptions options, bool keep,
                   absl::AnyInvocable<void(Revision)> done) {
   const std::uint64_t id = ++all_.last_id_;
-  const History::Id asked = all_.history_.Asked(lock, session.id(), now());
+  const checker::LockHistory::Id asked = all_.history_.Asked(lock, session.id(), now());
   Wait& wait = waits_[id];
   options.cancel = wait.stop.get_token();
   if (done == nullptr && Chance(0.15)) {
@@ -162,7 +162,7 @@ void Process::Ask(const Session& session, const std::string& lock, LockOptions o
       }));
 }
 
-void Process::OnGuard(LockGuard guard, SessionId session, History::Id asked, bool keep,
+void Process::OnGuard(LockGuard guard, SessionId session, checker::LockHistory::Id asked, bool keep,
                       bool pinned) {
   const std::uint64_t id = ++all_.last_id_;
   Held& held = holds_[id];
@@ -209,7 +209,7 @@ void Process::GiveBack(std::uint64_t id) {
   if (valid < now()) all_.history_.MayEnd(it->second.hold.lock, it->second.hold.token, valid);
   Hold hold = std::move(it->second.hold);
   holds_.erase(it);
-  const History::Id unlock = all_.history_.Unlocking(hold.lock, hold.token, now());
+  const checker::LockHistory::Id unlock = all_.history_.Unlocking(hold.lock, hold.token, now());
   ++unlocking_;
   hold.guard.Unlock(Random(absl::Milliseconds(100), absl::Seconds(6)),
                     Safe([this, unlock](absl::Status status) {
@@ -237,7 +237,7 @@ void Process::Drop(std::uint64_t id) {
 
 void Process::Inspect() {
   const std::string lock = RandomLock();
-  const History::Id read = all_.history_.Reading(lock, now());
+  const checker::LockHistory::Id read = all_.history_.Reading(lock, now());
   const Revision committed = scene_.facts.revision;
   Command command;
   command.operation = GetLock{lock};

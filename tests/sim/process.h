@@ -171,7 +171,8 @@ class Process {
   void LockOne(Slot& slot);
   void Ask(const Session& session, const std::string& lock, LockOptions options, bool keep,
            absl::AnyInvocable<void(Revision)> done);
-  void OnGuard(LockGuard guard, SessionId session, History::Id asked, bool keep, bool pinned);
+  void OnGuard(LockGuard guard, SessionId session, checker::LockHistory::Id asked, bool keep,
+               bool pinned);
   void BeginOne(Slot& slot);
   void OnBegun(Begun begun, SessionId session, absl::Duration asked);
   void WorkOn(std::uint64_t id);

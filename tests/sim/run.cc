@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "tests/checker/lock_history.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/faults.h"
-#include "tests/sim/history.h"
 #include "tests/sim/members.h"
 
 namespace tenure::sim {
@@ -64,7 +64,7 @@ class Run {
   Outcome Take();
 
   Scene scene_;
-  History history_;
+  checker::LockHistory history_;
   Members members_;
   Clients clients_;
   Faults faults_;

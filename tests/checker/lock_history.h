@@ -1,6 +1,6 @@
 // What clients asked of each lock and were told, for the linearizability checker.
-#ifndef TENURE_TESTS_SIM_HISTORY_H_
-#define TENURE_TESTS_SIM_HISTORY_H_
+#ifndef TENURE_TESTS_CHECKER_LOCK_HISTORY_H_
+#define TENURE_TESTS_CHECKER_LOCK_HISTORY_H_
 
 #include <cstdint>
 #include <map>
@@ -11,10 +11,10 @@
 #include "tenure/types.h"
 #include "tests/checker/lock_model.h"
 
-namespace tenure::sim {
+namespace tenure::checker {
 
-// In true time, which no client knows.
-class History {
+// In one time for all clients: a simulator's true one, or that of a machine that they share.
+class LockHistory {
  public:
   using Id = std::size_t;
 
@@ -56,10 +56,10 @@ class History {
   std::vector<Wait> waits_;
   std::vector<Open> open_;
   std::vector<std::int64_t> wipes_;
-  std::map<std::string, std::vector<checker::Call<checker::LockOperation>>> of_;
+  std::map<std::string, std::vector<Call<LockOperation>>> of_;
   std::map<std::string, std::map<Revision, SessionId>> seen_;  // holders that reads told of
 };
 
-}  // namespace tenure::sim
+}  // namespace tenure::checker
 
-#endif  // TENURE_TESTS_SIM_HISTORY_H_
+#endif  // TENURE_TESTS_CHECKER_LOCK_HISTORY_H_

@@ -1,17 +1,14 @@
-#include "tests/sim/history.h"
+#include "tests/checker/lock_history.h"
 
 #include <algorithm>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 
-namespace tenure::sim {
-
-using checker::Call;
-using checker::LockOperation;
-using Kind = checker::LockOperation::Kind;
-
+namespace tenure::checker {
 namespace {
+
+using Kind = LockOperation::Kind;
 
 // Configurations of one lock's search. Past it the answer is "unknown", which is a failure.
 constexpr std::uint64_t kBudget = 200'000;
@@ -39,25 +36,26 @@ std::string Around(const std::vector<Call<LockOperation>>& calls, std::size_t st
 
 }  // namespace
 
-History::Id History::Asked(const std::string& lock, SessionId session, absl::Duration now) {
+LockHistory::Id LockHistory::Asked(const std::string& lock, SessionId session, absl::Duration now) {
   waits_.push_back({lock, session, Ns(now)});
   return waits_.size() - 1;
 }
 
-void History::Granted(Id wait, Revision token, absl::Duration now) {
+void LockHistory::Granted(Id wait, Revision token, absl::Duration now) {
   Wait& asked = waits_[wait];
   asked.token = token;
   of_[asked.lock].push_back({{Kind::kAcquire, token}, asked.asked, Ns(now), false});
 }
 
-History::Id History::Unlocking(const std::string& lock, Revision token, absl::Duration now) {
+LockHistory::Id LockHistory::Unlocking(const std::string& lock, Revision token,
+                                       absl::Duration now) {
   open_.push_back({lock, token, Ns(now)});
-  of_[lock].push_back({{Kind::kEnd, token}, Ns(now), checker::kNeverEnds, true});
+  of_[lock].push_back({{Kind::kEnd, token}, Ns(now), kNeverEnds, true});
   open_.back().place = of_[lock].size() - 1;
   return open_.size() - 1;
 }
 
-void History::Unlocked(Id unlock, bool held, absl::Duration now) {
+void LockHistory::Unlocked(Id unlock, bool held, absl::Duration now) {
   const Open& open = open_[unlock];
   Call<LockOperation>& call = of_[open.lock][open.place];
   if (held) {
@@ -70,24 +68,24 @@ void History::Unlocked(Id unlock, bool held, absl::Duration now) {
   }
 }
 
-void History::MayEnd(const std::string& lock, Revision token, absl::Duration now) {
-  of_[lock].push_back({{Kind::kEnd, token}, Ns(now), checker::kNeverEnds, true});
+void LockHistory::MayEnd(const std::string& lock, Revision token, absl::Duration now) {
+  of_[lock].push_back({{Kind::kEnd, token}, Ns(now), kNeverEnds, true});
 }
 
-void History::AllMayEnd(absl::Duration now) { wipes_.push_back(Ns(now)); }
+void LockHistory::AllMayEnd(absl::Duration now) { wipes_.push_back(Ns(now)); }
 
-History::Id History::Reading(const std::string& lock, absl::Duration now) {
+LockHistory::Id LockHistory::Reading(const std::string& lock, absl::Duration now) {
   open_.push_back({lock, 0, Ns(now)});
   return open_.size() - 1;
 }
 
-void History::Read(Id read, Revision holder, SessionId session, absl::Duration now) {
+void LockHistory::Read(Id read, Revision holder, SessionId session, absl::Duration now) {
   const Open& open = open_[read];
   of_[open.lock].push_back({{Kind::kRead, holder}, open.start, Ns(now), false});
   if (holder != 0) seen_[open.lock].emplace(holder, session);
 }
 
-std::string History::Check(std::uint64_t* operations, std::uint64_t* slow) const {
+std::string LockHistory::Check(std::uint64_t* operations, std::uint64_t* slow) const {
   for (const auto& [lock, recorded] : of_) {
     std::vector<Call<LockOperation>> calls = recorded;
     std::set<Revision> granted;
@@ -95,8 +93,7 @@ std::string History::Check(std::uint64_t* operations, std::uint64_t* slow) const
       if (wait.lock != lock || wait.token == 0) continue;
       granted.insert(wait.token);
       for (const std::int64_t wipe : wipes_) {
-        if (wait.asked < wipe)
-          calls.push_back({{Kind::kEnd, wait.token}, wipe, checker::kNeverEnds, true});
+        if (wait.asked < wipe) calls.push_back({{Kind::kEnd, wait.token}, wipe, kNeverEnds, true});
       }
     }
     // A holder that no client knows of: its wait was given up, or its process died.
@@ -104,31 +101,30 @@ std::string History::Check(std::uint64_t* operations, std::uint64_t* slow) const
     if (seen != seen_.end()) {
       for (const auto& [token, session] : seen->second) {
         if (granted.contains(token)) continue;
-        std::int64_t asked = checker::kNeverEnds;
+        std::int64_t asked = kNeverEnds;
         for (const Wait& wait : waits_) {
           if (wait.lock == lock && wait.session == session && wait.token == 0)
             asked = std::min(asked, wait.asked);
         }
-        if (asked == checker::kNeverEnds) {
+        if (asked == kNeverEnds) {
           return absl::StrCat("session ", session, " was seen to hold ", lock, " with token ",
                               token, ", and had not asked for it");
         }
-        calls.push_back({{Kind::kAcquire, token}, asked, checker::kNeverEnds, true});
-        calls.push_back({{Kind::kEnd, token}, asked, checker::kNeverEnds, true});
+        calls.push_back({{Kind::kAcquire, token}, asked, kNeverEnds, true});
+        calls.push_back({{Kind::kEnd, token}, asked, kNeverEnds, true});
       }
     }
-    const checker::Result result = checker::CheckLock(calls, kBudget);
+    const Result result = CheckLock(calls, kBudget);
     *operations += calls.size();
     *slow += result.fast ? 0 : 1;
-    if (result.verdict == checker::Verdict::kLinearizable) continue;
+    if (result.verdict == Verdict::kLinearizable) continue;
     return absl::StrCat(
         "the history of ", lock, ", of ", calls.size(), " calls, is ",
-        result.verdict == checker::Verdict::kViolated ? "not linearizable"
-                                                      : "not decided within the budget",
+        result.verdict == Verdict::kViolated ? "not linearizable" : "not decided within the budget",
         " (", result.configurations, " configurations)",
-        result.verdict == checker::Verdict::kViolated ? Around(calls, result.stuck) : "");
+        result.verdict == Verdict::kViolated ? Around(calls, result.stuck) : "");
   }
   return "";
 }
 
-}  // namespace tenure::sim
+}  // namespace tenure::checker
