@@ -9,8 +9,8 @@ namespace tenure::client {
 
 std::optional<absl::Duration> Recampaign::After(const absl::Status& why) {
   // A session that is over is the implicit one's, which is opened anew, or the end of it.
-  const bool over = why.code() == absl::StatusCode::kFailedPrecondition &&
-                    !core_.HasOwnSession() && !core_.InForkedChild();
+  const bool over = why.code() == absl::StatusCode::kFailedPrecondition && !core_.HasOwnSession() &&
+                    !core_.InForkedChild();
   if (KindOf(why) == ErrorKind::kRefused && !over) return std::nullopt;
   pause_ = std::clamp(2 * pause_, absl::Milliseconds(20), absl::Seconds(1));
   return std::max(pause_, RetryAfter(why));
@@ -35,13 +35,13 @@ class Campaigning::TermsEnd {
 
 void Campaigning::Start(Election election, std::shared_ptr<HandleCore> core,
                         CampaignOptions options, Lead lead, Done done) {
-  const std::shared_ptr<Campaigning> self(
-      new Campaigning(std::move(election), std::move(core), std::move(options), std::move(lead),
-                      std::move(done)));
+  const std::shared_ptr<Campaigning> self(new Campaigning(
+      std::move(election), std::move(core), std::move(options), std::move(lead), std::move(done)));
   self->on_cancel_.emplace(self->options_.cancel, [weak = self->weak_from_this()] {
     // A campaign that is under way ends by the same token, and a term by whoever leads.
     const std::shared_ptr<Campaigning> stopped = weak.lock();
-    if (stopped != nullptr) stopped->core_->backend().loop().Post([stopped] { stopped->EndPause(); });
+    if (stopped != nullptr)
+      stopped->core_->backend().loop().Post([stopped] { stopped->EndPause(); });
   });
   self->GoOn();
 }
@@ -88,7 +88,8 @@ void Campaigning::PauseFor(absl::Duration pause) {
     pause_ = loop.At(loop.Now() + pause, [self = shared_from_this()] { self->EndPause(); });
   }
   // It may have been stopped before there was a pause to end.
-  if (options_.cancel.stop_requested()) loop.Post([self = shared_from_this()] { self->EndPause(); });
+  if (options_.cancel.stop_requested())
+    loop.Post([self = shared_from_this()] { self->EndPause(); });
 }
 
 // By its end, or early because it was stopped.

@@ -21,9 +21,9 @@ class HistoryTest : public ProcessTest {
  protected:
   void StartClient(const Cluster& cluster) {
     const auto number = static_cast<unsigned>(clients_.size());
-    clients_.emplace_back(
-        std::vector<std::string>{TENURE_BIN_DIR "/journaling_client", cluster.endpoints(),
-                                 Journal(number), absl::StrCat(seed_ + number)});
+    clients_.emplace_back(std::vector<std::string>{TENURE_BIN_DIR "/journaling_client",
+                                                   cluster.endpoints(), Journal(number),
+                                                   absl::StrCat(seed_ + number)});
     killed_ns_.push_back(0);
   }
   void KillClient(std::size_t number) {
@@ -62,16 +62,15 @@ class HistoryTest : public ProcessTest {
     return wrong;
   }
 
-  const unsigned seed_ = ::testing::UnitTest::GetInstance()->random_seed() > 0
-                             ? static_cast<unsigned>(
-                                   ::testing::UnitTest::GetInstance()->random_seed())
-                             : 1;
+  const unsigned seed_ =
+      ::testing::UnitTest::GetInstance()->random_seed() > 0
+          ? static_cast<unsigned>(::testing::UnitTest::GetInstance()->random_seed())
+          : 1;
   std::vector<Process> clients_;
 
  private:
   // One client's journal. What a killed one held may end from then on.
-  static void Take(const std::string& path, std::int64_t killed_ns,
-                   checker::LockHistory* history) {
+  static void Take(const std::string& path, std::int64_t killed_ns, checker::LockHistory* history) {
     using Id = checker::LockHistory::Id;
     std::ifstream journal(path);
     std::map<std::string, Id> asked, unlocking, reading;
@@ -126,8 +125,8 @@ TEST_F(HistoryTest, LocksOfProcessesAreLinearizableUnderFaults) {
   // A client stands still for longer than its lease, by the cluster's own time.
   clients_[1].Pause();
   const double until = cluster.Status()["cluster_time_seconds"].get<double>() + 4;
-  ASSERT_TRUE(Eventually(
-      [&] { return cluster.Status()["cluster_time_seconds"].get<double>() > until; }));
+  ASSERT_TRUE(
+      Eventually([&] { return cluster.Status()["cluster_time_seconds"].get<double>() > until; }));
   clients_[1].Resume();
   AwaitGrants(100);
   // The leader dies.

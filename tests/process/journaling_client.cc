@@ -52,8 +52,8 @@ class Client {
     std::int64_t valid_ns = JournalNow();  // then, or later, it was certainly not over
     Note("asked", lock, session_.id(), 0, valid_ns);
     const bool waits = random_() % 3 != 0;
-    absl::StatusOr<LockGuard> guard = session_.mutex(lock).Lock(
-        {.wait = waits ? absl::Milliseconds(200) : absl::ZeroDuration()});
+    absl::StatusOr<LockGuard> guard =
+        session_.mutex(lock).Lock({.wait = waits ? absl::Milliseconds(200) : absl::ZeroDuration()});
     if (!guard.ok()) return;
     const std::uint64_t token = guard->token();
     Note("granted", lock, token);

@@ -181,6 +181,10 @@ TEST_F(StatusTest, NoAnswerIsSaidInTime) {
     EXPECT_EQ(result.out, "");
     EXPECT_THAT(result.err, IsOneLine());
   }
+  // And why, without what a library went through meanwhile.
+  const std::string nobody = absl::StrCat("127.0.0.1:", FreePorts(1)[0]);
+  EXPECT_THAT(RunTenure({"status", "--timeout=1s"}, nobody).err,
+              HasSubstr(absl::StrCat(nobody, ": cannot connect: Connection refused\n")));
 }
 
 }  // namespace

@@ -5,8 +5,11 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace tenure::grpc_transport {
@@ -34,8 +37,19 @@ namespace {
   return arguments;
 }
 
+// gRPC wraps what went wrong in how it went about it; who asks wants the former.
+std::string WhatWentWrong(const std::string& message) {
+  const char* const what =
+      absl::StartsWith(message, "failed to connect to all addresses") ? "cannot connect: "
+      : absl::StartsWith(message, "DNS resolution failed") ? "no address is known for this host: "
+                                                           : nullptr;
+  const std::size_t cause = message.rfind(": ");
+  if (what == nullptr || cause == std::string::npos) return message;
+  return absl::StrCat(what, message.substr(cause + 2));
+}
+
 absl::Status FromGrpc(const std::string& address, const ::grpc::Status& status) {
-  const std::string message = absl::StrCat(address, ": ", status.error_message());
+  const std::string message = absl::StrCat(address, ": ", WhatWentWrong(status.error_message()));
   if (status.ok()) return absl::UnavailableError(absl::StrCat(address, ": closed the connection"));
   if (status.error_code() == ::grpc::StatusCode::CANCELLED) return absl::UnavailableError(message);
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), message);
