@@ -164,7 +164,26 @@ TEST_P(Conformance, I5OnlyLastingFailuresAreStored) {
   EXPECT_EQ(runs, 4);
 }
 
-// The same with callbacks: stored, answered to all, abandoned or dropped.
+// I4: an outcome is kept for its retention, and forgotten then, by the cluster's time.
+TEST_P(Conformance, I4AnOutcomeIsForgottenAfterItsRetention) {
+  const auto run = [](Attempt&) -> Text { return "done"; };
+  const auto short_lived = [&](const std::string& key, absl::Duration retention) {
+    EXPECT_EQ(*one().idempotency("s").Execute(key, "f", run, {.retention = retention}), "done");
+  };
+  short_lived("kept", absl::Hours(1));
+  short_lived("forgotten", absl::Seconds(1));
+  const auto state = [&](const std::string& key) {
+    const auto seen = two().idempotency("s").Get(key, kLong);
+    EXPECT_TRUE(seen.ok()) << seen.status();
+    return seen.ok() ? seen->state : OperationState::kFailed;
+  };
+  while (state("forgotten") == OperationState::kDone) {
+  }
+  EXPECT_EQ(state("forgotten"), OperationState::kAbsent);
+  EXPECT_EQ(state("kept"), OperationState::kDone);
+}
+
+// Executing with callbacks: stored, answered to all, abandoned or dropped.
 TEST_P(Conformance, AnOperationIsExecutedOnceByCallbacks) {
   using Finish = IdempotencyStore::ResultCallback;
   Awaited<Finish> started;

@@ -80,7 +80,7 @@ TEST_F(RestartTest, C10_AMemberWithoutItsMemoryIsNotCountedForTheEarlierOne) {
 
 // T10: a cluster that kept nothing and starts again holds grants back while an earlier holder may
 // still live, and says until when; its tokens are higher all the same.
-TEST_F(RestartTest, T10_ANewClusterWaitsForEarlierHolders) {
+TEST_F(RestartTest, T10_L22_ANewClusterWaitsForEarlierHolders) {
   Cluster cluster({.members = 1, .assert_new = false, .flags = {"--ttl-max=2s"}});
   const auto token = [](const Result& result) {
     EXPECT_EQ(result.status, 0) << result.err;

@@ -12,8 +12,13 @@ using testing::Clock;
 using testing::LinkOptions;
 using testing::VirtualNode;
 
-Faults::Faults(Scene& scene, Members& members, Clients& clients, checker::LockHistory& history)
-    : scene_(scene), members_(members), clients_(clients), history_(history) {
+Faults::Faults(Scene& scene, Members& members, Clients& clients, Operator& operator_of,
+               checker::LockHistory& history)
+    : scene_(scene),
+      members_(members),
+      clients_(clients),
+      operator_(operator_of),
+      history_(history) {
   for (int i = 0; i < kFaults; ++i) {
     const auto fault = static_cast<Fault>(i);
     if (scene.plan.On(fault)) enabled_.push_back(fault);
@@ -179,7 +184,7 @@ bool Faults::DoToNetwork(Fault fault) {
 
 void Faults::ReviveMembers() {
   for (int i = 0; i < members_.size(); ++i) {
-    if (members_.running(i) && members_.stopped(i).ok()) continue;
+    if (members_.out(i) || (members_.running(i) && members_.stopped(i).ok())) continue;
     scene_.line.Say(absl::StrCat(members_.name(i), " starts again"));
     scene_.marks.Visit(scene_.plan.durable ? "restart with its memory"
                                            : "restart as another incarnation");
@@ -201,6 +206,7 @@ void Faults::Wipe() {
     Later(scene_.plan.ttl_max, [this] { scene_.world.network().MendAll(); });
   }
   for (int i = 0; i < members_.size(); ++i) members_.Kill(i);
+  if (!scene_.plan.durable) operator_.PutIn();  // a new cluster is of all that are listed
   scene_.line.Say("everybody is killed");
   scene_.marks.Visit(scene_.plan.durable ? "all killed at once" : "cluster wiped");
   Later(AWhile(absl::Seconds(3)), [this] { ReviveMembers(); });
@@ -241,6 +247,8 @@ bool Faults::DoToMember(Fault fault, int i) {
       Later(how_long, [&machine] { machine.Resume(); });
       return true;
     }
+    case Fault::kMembers:
+      return operator_.Replace(i, AWhile(absl::Seconds(10)));
     case Fault::kSlow:
       machine.SetTurnCost(
           scene_.world.RandomDuration(absl::Milliseconds(1), absl::Milliseconds(60)));

@@ -10,13 +10,15 @@
 #include "tests/checker/lock_history.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/members.h"
+#include "tests/sim/operator.h"
 #include "tests/sim/scene.h"
 
 namespace tenure::sim {
 
 class Faults {
  public:
-  Faults(Scene& scene, Members& members, Clients& clients, checker::LockHistory& history);
+  Faults(Scene& scene, Members& members, Clients& clients, Operator& operator_of,
+         checker::LockHistory& history);
 
   // The links' noise, from the first moment on.
   void Prepare();
@@ -55,6 +57,7 @@ class Faults {
   Scene& scene_;
   Members& members_;
   Clients& clients_;
+  Operator& operator_;
   checker::LockHistory& history_;
   std::vector<Fault> enabled_;
   std::uint64_t era_ = 0;  // Heal begins another

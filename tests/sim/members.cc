@@ -56,6 +56,7 @@ class Member final : public member::NodeObserver {
   int kill_at_write_ = 0;  // 0: not
   bool kill_once_durable_ = false;
   std::size_t keep_ = 0;
+  bool out_ = false;
   bool condemned_ = false;  // a fault that ends this process is on its way
 
  private:
@@ -333,6 +334,17 @@ void Members::FailNextWrite(int i, absl::Status why) {
   machine(i).disk().FailNextWrite(std::move(why));
 }
 
+void Members::TakeOut(int i) {
+  Kill(i);
+  members_[i]->out_ = true;
+  machine(i).disk().Wipe();
+}
+void Members::BringIn(int i) {
+  members_[i]->out_ = false;
+  Start(i);
+}
+bool Members::out(int i) const { return members_[i]->out_; }
+
 bool Members::running(int i) const {
   return members_[i]->node() != nullptr && members_[i]->machine().alive();
 }
@@ -388,12 +400,12 @@ int Members::VotersAlive() const {
 // there and remember.
 bool Members::MayForget(int i) const {
   if (scene_.plan.durable) return true;
-  if (size() == 1) return false;
+  if (changing_) return false;
   const auto cluster = scene_.facts.clusters.find(Status(i).cluster);
   if (cluster == scene_.facts.clusters.end() || cluster->second.configurations.empty())
     return false;
   const raft::Configuration& now = *cluster->second.configurations.back().second;
-  if (now.joint() || !now.learners.empty()) return false;
+  if (now.joint() || !now.learners.empty() || now.voters.size() == 1) return false;
   for (const raft::Server& voter : now.voters) {
     bool there = false;
     for (int j = 0; j < size(); ++j) {

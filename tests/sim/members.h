@@ -57,6 +57,13 @@ class Members {
   // with a disk.
   bool MayForget(int i) const;
 
+  // Out of the cluster: killed, with nothing left on its disk, until it is brought in again.
+  void TakeOut(int i);
+  void BringIn(int i);
+  bool out(int i) const;
+  // An operator's change of members is under way: nobody may forget.
+  void set_changing(bool value) { changing_ = value; }
+
   // The next starts do not assert that no earlier holder lives.
   void set_assert_new(bool value) { assert_new_ = value; }
 
@@ -64,6 +71,7 @@ class Members {
   friend class Member;
   Scene& scene_;
   bool assert_new_;
+  bool changing_ = false;
   std::vector<std::unique_ptr<Member>> members_;
 };
 

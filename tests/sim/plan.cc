@@ -54,6 +54,8 @@ const char* NameOf(Fault fault) {
       return "clock drift";
     case Fault::kClockJump:
       return "clock jump";
+    case Fault::kMembers:
+      return "members removed and added";
     case Fault::kCount:
       break;
   }
@@ -96,10 +98,11 @@ Plan DrawPlan(std::uint64_t seed) {
   plan.chaos = between(absl::Seconds(30), absl::Seconds(120));
   plan.fault_gap_max = between(absl::Milliseconds(300), absl::Seconds(4));
   const double density = 0.15 + 0.1 * static_cast<double>(random.Below(6));
-  for (bool& enabled : plan.enabled) enabled = chance(density);
+  for (int i = 0; i < static_cast<int>(Fault::kMembers); ++i) plan.enabled[i] = chance(density);
   plan.restless = plan.members >= 3 && chance(0.25);
   // From one in a few dozen entries to one in a thousand.
   if (chance(0.5)) plan.snapshot_log_bytes = std::size_t{4096} << random.Below(7);
+  plan.enabled[static_cast<int>(Fault::kMembers)] = plan.members > 1 && chance(density);
   return plan;
 }
 

@@ -34,6 +34,7 @@ enum class Fault : std::uint8_t {
   kKillClient,
   kClockDrift,  // anew, within the plan's bound or beyond it
   kClockJump,   // CLOCK_BOOTTIME alone; both clocks if the plan's clocks are wild
+  kMembers,     // an operator takes a member out, and puts it in again with nothing on its disk
   kCount,
 };
 inline constexpr int kFaults = static_cast<int>(Fault::kCount);

@@ -10,6 +10,7 @@
 #include "tests/sim/clients.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/members.h"
+#include "tests/sim/operator.h"
 
 namespace tenure::sim {
 namespace {
@@ -23,7 +24,8 @@ class Run {
       : scene_(plan, verbose),
         members_(scene_),
         clients_(scene_, members_, history_),
-        faults_(scene_, members_, clients_, history_) {}
+        operator_(scene_, members_),
+        faults_(scene_, members_, clients_, operator_, history_) {}
 
   Outcome Go() {
     scene_.line.Say(scene_.plan.Describe());
@@ -67,6 +69,7 @@ class Run {
   checker::LockHistory history_;
   Members members_;
   Clients clients_;
+  Operator operator_;
   Faults faults_;
   std::uint64_t checked_calls_ = 0;
   std::uint64_t searches_ = 0;
@@ -118,9 +121,10 @@ bool Run::Chaos() {
 bool Run::Heal() {
   faults_.Heal();
   scene_.faulty = false;
-  if (!Await([this] { return members_.Converged(); },
+  operator_.Finish();
+  if (!Await([this] { return operator_.Done() && members_.Converged(); },
              absl::Seconds(20) + 10 * scene_.plan.election_max + faults_.PutBack(),
-             "all members agree")) {
+             "all members are in, and agree")) {
     return false;
   }
   // Whatever was held by who is gone is free after a TTL, and a new cluster grants after the
