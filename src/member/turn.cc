@@ -84,6 +84,8 @@ void Actor::Begin() {
   initial.may_vote_from = now_ + options_.election_timeout_max;
   recovered_ = {};
   StartCore(std::move(initial));
+  // One that was let in, and then stopped before a configuration named it, says that it is there.
+  DoBootstrap(bootstrap_.Timer(now_));
 }
 
 void Actor::StartCore(raft::Initial initial) {

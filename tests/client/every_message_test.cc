@@ -77,7 +77,8 @@ class EveryMessageTest : public ClientTest {
 
 TEST_F(EveryMessageTest, OfASetThatIsFree) {
   ForEach([this](Session& session, const std::string& run) {
-    const std::vector<LockInSet> wanted = {{run + "a"}, {run + "b", LockMode::kShared}, {run + "c"}};
+    const std::vector<LockInSet> wanted = {
+        {run + "a"}, {run + "b", LockMode::kShared}, {run + "c"}};
     Caught<Set> got;
     session.AcquireAll(wanted, {.wait = absl::Seconds(10)}, got.Callback());
     Await(got);

@@ -332,6 +332,38 @@ TEST(Node, C27AMemberThatWasAddedIsToldOfItsRemovalToo) {
   EXPECT_EQ(cluster.Leader(), leader);
 }
 
+// It was let in, and stops before any configuration names it; by then another leads, who has not
+// met it.
+TEST(Node, AnAddedMemberThatRestartsTooEarlyComesInAllTheSame) {
+  World world(40);
+  ClusterOptions options;
+  options.durable = true;
+  Cluster cluster(world, options);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.AwaitConverged());
+  const int first = cluster.Leader();
+  const int fourth = cluster.AddMachine();
+  {
+    auto port = Caller::Port(cluster, first);
+    cluster.Start(fourth);
+    port->Change(MemberAction::kAdd, "n4", cluster.address(fourth));
+    ASSERT_TRUE(world.RunUntil([&] { return cluster.Logged(fourth, "entered cluster"); },
+                               absl::Seconds(10)));
+  }
+  ASSERT_FALSE(cluster.Logged(first, "joins as a learner"));
+  cluster.Kill(fourth);
+  cluster.Kill(first);
+  ASSERT_TRUE(world.RunUntil([&] { return cluster.Leader() >= 0; }, absl::Seconds(10)));
+  cluster.Start(first);
+  cluster.Start(fourth);
+  ASSERT_TRUE(cluster.AwaitLeader());
+  auto port = Caller::Port(cluster, cluster.Leader());
+  const Reply added = port->AwaitReply(
+      port->Change(MemberAction::kAdd, "n4", cluster.address(fourth)), absl::Seconds(20));
+  EXPECT_NE(As<ClusterStatus>(added), nullptr) << added.message;
+  EXPECT_EQ(VotersOf(cluster, cluster.Leader()).size(), 4u);
+}
+
 // PITFALLS C5: a transfer to a member that is gone ends, and says so.
 TEST(Node, C5ATransferToADeadMemberEndsAndSaysSo) {
   World world(34);

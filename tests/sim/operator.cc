@@ -116,6 +116,7 @@ void Operator::OnAnswer(std::uint64_t asked, const absl::Status& answer) {
   if (asked != entered_) return;
   if (!answer.ok()) {
     scene_.marks.Visit("change of members asked again");
+    scene_.line.Say(absl::StrCat("the operator hears: ", answer.message()));
     scene_.world.After(kAgain, [this, alive = alive_, asked] {
       if (*alive && asked == entered_) Ask();
     });
