@@ -183,6 +183,7 @@ class Actor final : public Node, public TransportSink {
   bool CaughtUp(const MemberId& id) const;
   bool Configure(raft::Configuration configuration);
   void AskForLosses();
+  void GreetTheAdded();
   void TellRemoved(const MemberId& id, std::string reason);
   void UpdatePeers();
   // Clients hear nothing from a leader that commits without an ordinary majority (BOOTSTRAP rule

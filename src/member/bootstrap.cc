@@ -376,6 +376,12 @@ void Bootstrap::Enter(ClusterId cluster, raft::Entry first, bool invited) {
 // ---- Replacement (rules 7 and 8)
 // ----------------------------------------------------------------------
 
+Bootstrap::Output Bootstrap::Greet(Instant now, const std::string& name) {
+  now_ = now;
+  if (state_ == State::kIn) SendHello({name, 0}, /*answer_wanted=*/true);
+  return Finish();
+}
+
 Bootstrap::Output Bootstrap::Invite(Instant now, const MemberId& id) {
   now_ = now;
   if (state_ == State::kIn) {

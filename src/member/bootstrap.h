@@ -97,6 +97,8 @@ class Bootstrap {
   Output Received(Instant now, ClusterId cluster, const MemberId& from, const Handshake& body);
   // What `entering` said is durable.
   Output Entered(Instant now);
+  // Asks whoever runs under that name to say who it is.
+  Output Greet(Instant now, const std::string& name);
   // Invites a free incarnation as a learner (rule 7). For a leader alone.
   Output Invite(Instant now, const MemberId& id);
   // A name that the static list need not have, because an operator adds it.

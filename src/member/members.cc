@@ -79,6 +79,7 @@ void Actor::TendMembers() {
   if ((leading() || leader_.empty()) && now_.Reached(ask_at_)) {
     ask_at_ = now_ + kAskEvery * options_.heartbeat_interval;
     AskForLosses();
+    GreetTheAdded();
   }
   GoOnWithChanges();
   if (leader_.empty()) MaybeStartAnew();
@@ -356,6 +357,21 @@ void Actor::AskForLosses() {
       transport_->Send({cluster_, self_, {server.id.name, 0}, Handshake(LostQuery{server.id})});
     }
   }
+}
+
+// One whose own log names it says nothing by itself: the change that named it may have been undone.
+void Actor::GreetTheAdded() {
+  if (!leading()) return;
+  std::vector<std::string> names;
+  for (const PendingChange& pending : changes_) {
+    const std::string& name = pending.change.name;
+    const raft::Configuration& now = core_->configuration();
+    if (pending.change.action == MemberAction::kAdd && FindName(now.voters, name) == nullptr &&
+        FindName(now.learners, name) == nullptr) {
+      names.push_back(name);
+    }
+  }
+  for (const std::string& name : names) DoBootstrap(bootstrap_.Greet(now_, name));
 }
 
 std::string Actor::MajorityLost() const {

@@ -1,6 +1,7 @@
 // Who takes part: restarted members, changes that operators ask for, hand-overs.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -357,6 +358,47 @@ TEST(Node, AnAddedMemberThatRestartsTooEarlyComesInAllTheSame) {
   cluster.Start(first);
   cluster.Start(fourth);
   ASSERT_TRUE(cluster.AwaitLeader());
+  auto port = Caller::Port(cluster, cluster.Leader());
+  const Reply added = port->AwaitReply(
+      port->Change(MemberAction::kAdd, "n4", cluster.address(fourth)), absl::Seconds(20));
+  EXPECT_NE(As<ClusterStatus>(added), nullptr) << added.message;
+  EXPECT_EQ(VotersOf(cluster, cluster.Leader()).size(), 4u);
+}
+
+// The change that added it reached nobody else, and is undone by the next leader; its own log names
+// it, so that it has nothing to ask for.
+TEST(Node, AMemberWhoseAdditionWasUndoneIsAddedAllTheSame) {
+  World world(41);
+  ClusterOptions options;
+  options.durable = true;
+  Cluster cluster(world, options);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.AwaitConverged());
+  const int first = cluster.Leader();
+  const int fourth = cluster.AddMachine();
+  {
+    auto port = Caller::Port(cluster, first);
+    cluster.Start(fourth);
+    port->Change(MemberAction::kAdd, "n4", cluster.address(fourth));
+    ASSERT_TRUE(world.RunUntil([&] { return cluster.Logged(fourth, "entered cluster"); },
+                               absl::Seconds(10)));
+    for (int i = 0; i < 3; ++i) {
+      if (i != first) world.network().SetLinks(cluster.address(first), cluster.address(i), false);
+    }
+    ASSERT_TRUE(world.RunUntil(
+        [&] {
+          const ClusterStatus seen = cluster.Status(fourth);
+          return std::any_of(seen.members.begin(), seen.members.end(), [](const MemberStatus& m) {
+            return m.id.name == "n4" && m.role != "free";
+          });
+        },
+        absl::Seconds(5)));
+  }
+  cluster.Kill(fourth);
+  cluster.Kill(first);
+  world.network().MendAll();
+  ASSERT_TRUE(world.RunUntil([&] { return cluster.Leader() >= 0; }, absl::Seconds(10)));
+  cluster.Start(fourth);
   auto port = Caller::Port(cluster, cluster.Leader());
   const Reply added = port->AwaitReply(
       port->Change(MemberAction::kAdd, "n4", cluster.address(fourth)), absl::Seconds(20));
