@@ -53,7 +53,12 @@ bool Clients::Idle() const {
   return true;
 }
 
-void Clients::Resume() { quiescent_ = false; }
+void Clients::Resume() {
+  quiescent_ = false;
+  for (Slot& slot : slots_) {
+    if (slot.process != nullptr) slot.process->Resume();
+  }
+}
 
 void Clients::BeginRound() {
   for (Slot& slot : slots_) {
@@ -94,6 +99,14 @@ std::vector<const Hold*> Clients::Holds() const {
     if (slot.process != nullptr) slot.process->AddHolds(&holds);
   }
   return holds;
+}
+
+std::vector<const Share*> Clients::Shares() const {
+  std::vector<const Share*> all;
+  for (const Slot& slot : slots_) {
+    if (slot.process != nullptr) slot.process->AddShares(&all);
+  }
+  return all;
 }
 
 }  // namespace tenure::sim

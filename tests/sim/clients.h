@@ -57,6 +57,8 @@ class Clients {
 
   // Every guard of a living process that was not given back.
   std::vector<const Hold*> Holds() const;
+  // And everything else that they have.
+  std::vector<const Share*> Shares() const;
 
  private:
   friend class Process;

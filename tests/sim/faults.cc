@@ -372,10 +372,12 @@ void Faults::JumpClock(VirtualNode& machine) {
 
 absl::Duration Faults::PutBack() const {
   absl::Duration most;
-  for (int i = 0; i < members_.size(); ++i) {
-    const auto it = jumped_.find(&members_.machine(i));
+  const auto look_at = [&](const VirtualNode& machine) {
+    const auto it = jumped_.find(&machine);
     if (it != jumped_.end()) most = std::max(most, it->second.most - it->second.by);
-  }
+  };
+  for (int i = 0; i < members_.size(); ++i) look_at(members_.machine(i));
+  for (int i = 0; i < clients_.size(); ++i) look_at(clients_.machine(i));
   return most;
 }
 

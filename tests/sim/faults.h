@@ -31,8 +31,8 @@ class Faults {
   void Heal();
   // Starts again who is down or stopped itself.
   void ReviveMembers();
-  // How far behind its furthest any member's CLOCK_BOOTTIME was put in all: by so much longer may
-  // one keep to what it promised before.
+  // How far behind its furthest anybody's CLOCK_BOOTTIME was put in all: by so much longer may a
+  // member keep to what it promised before, and a client wait for what it had meant to do.
   absl::Duration PutBack() const;
 
  private:

@@ -5,6 +5,7 @@
 #define TENURE_TESTS_SIM_INVARIANT_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -39,6 +40,20 @@ struct Hold {
   LockGuard guard;  // empty once it was given back
 };
 
+// Something else that a client has: an exclusive or shared lock, permits, a lead.
+struct Share {
+  std::string name;  // of an election: with a prefix
+  Revision token = 0;
+  Revision fence = 0;
+  bool shared = false;
+  std::uint64_t permits = 0;  // 0: it is no semaphore
+  bool breakable = false;     // by an administrator, whom it may hear of late
+  std::uint64_t id = 0;       // of all that was granted as one
+  int client = 0;
+  SessionId session = 0;
+  std::function<bool()> valid = nullptr;
+};
+
 class Invariant {
  public:
   Invariant(Scene& scene, absl::string_view name) : scene_(scene), name_(name) {}
@@ -66,6 +81,8 @@ class Invariant {
 
   // A client has a new guard. All others are in `holds`, each until it is given back.
   virtual void OnGranted(const Hold&, absl::Span<const Hold* const> /*holds*/) {}
+  // The same of a share; all are in `shares`.
+  virtual void OnShared(const Share&, absl::Span<const Share* const> /*shares*/) {}
   // A holder that believes itself to be one writes to what the lock guards.
   virtual void OnGuardedWrite(const Hold&) {}
   // An attempt at an operation began, by a Begin that was asked at `asked`, with that recovery

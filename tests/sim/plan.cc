@@ -1,5 +1,7 @@
 #include "tests/sim/plan.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -102,6 +104,10 @@ Plan DrawPlan(std::uint64_t seed) {
   plan.restless = plan.members >= 3 && chance(0.25);
   // From one in a few dozen entries to one in a thousand.
   if (chance(0.5)) plan.snapshot_log_bytes = std::size_t{4096} << random.Below(7);
+  plan.varied = chance(0.5);
+  // Where there is more to keep, a snapshot costs more: as often as that, it would be all that a
+  // run does.
+  if (plan.varied) plan.snapshot_log_bytes = std::max(plan.snapshot_log_bytes, std::size_t{16384});
   plan.enabled[static_cast<int>(Fault::kMembers)] = plan.members > 1 && chance(density);
   return plan;
 }
@@ -119,7 +125,8 @@ std::string Plan::Describe() const {
           ? absl::StrCat(", snapshots every ", snapshot_log_bytes, " bytes")
           : "",
       wild_clocks ? ", wild clocks" : "", "), ", clients, " clients with ", sessions,
-      " sessions on ", locks, " locks, ", absl::FormatDuration(chaos),
+      " sessions on ", locks, " locks", varied ? " and all else, " : ", ",
+      absl::FormatDuration(chaos),
       " of: ", faults.empty() ? "no faults" : absl::StrJoin(faults, ", "),
       restless ? "; then restless leaders" : "");
 }

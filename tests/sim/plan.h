@@ -64,6 +64,7 @@ struct Plan {
   int clients = 3;
   int sessions = 1;  // of each client, at once
   int locks = 3;
+  bool varied = true;  // all that there is, not only exclusive locks and operations
   absl::Duration ttl_min = absl::Seconds(1);
   absl::Duration think_max = absl::Milliseconds(500);
 

@@ -67,6 +67,7 @@ void Process::OnOver(SessionId session, bool told) {
     if (held.hold.session == session) ids.push_back(id);
   }
   for (const std::uint64_t id : ids) Drop(id);
+  others_->OnOver(session);
   std::erase_if(attempts_, [session](const auto& each) { return each.second.session == session; });
 }
 
@@ -82,6 +83,7 @@ void Process::Act() {
     if (!slot.opening) Open(slot);
     return;
   }
+  if (scene_.plan.varied && Chance(0.4)) return others_->Act(slot.session, coordinator_);
   const std::uint64_t dice = scene_.world.RandomBelow(100);
   if (dice < 50) {
     if (waits_.size() < 4) LockOne(slot);
@@ -294,6 +296,7 @@ void Process::Quiesce() {
     ids.clear();
     for (const auto& [id, working] : attempts_) ids.push_back(id);
     for (const std::uint64_t id : ids) FinishAttempt(id);
+    others_->Quiesce();
   }));
 }
 
@@ -331,8 +334,9 @@ void Process::TakeAndKeep(const std::string& lock, absl::Duration ttl,
 }
 
 std::string Process::Describe() const {
-  std::string text = absl::StrCat("c", number_, ": ", waits_.size(), " waits, ", holds_.size(),
-                                  " guards, ", unlocking_, " unlocks under way");
+  std::string text =
+      absl::StrCat("c", number_, ": ", waits_.size(), " waits, ", holds_.size(), " guards, ",
+                   unlocking_, " unlocks under way, ", others_->Describe());
   for (const Slot& slot : sessions_) {
     absl::StrAppend(&text, ", session ", slot.session.id(), slot.opening ? " (opening)" : "",
                     slot.session.Valid() ? " valid" : "");

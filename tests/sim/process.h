@@ -14,6 +14,7 @@
 #include "tenure/idempotency.h"
 #include "testing/virtual_link.h"
 #include "tests/sim/clients.h"
+#include "tests/sim/others.h"
 
 namespace tenure::sim {
 
@@ -70,6 +71,8 @@ class Process {
     coordinator_ =
         Coordinator(std::move(backend), {.seed = 1 + scene_.world.RandomBelow(1ull << 62)});
     sessions_.resize(static_cast<std::size_t>(scene_.plan.sessions));
+    others_ = std::make_unique<Others>(scene_, machine_, number_, all_.history_, all_.last_id_,
+                                       [this] { return all_.Shares(); });
     // A program decides on its own thread, in its own time.
     Rearm();
   }
@@ -78,6 +81,7 @@ class Process {
     *alive_ = false;
     for (auto& [id, held] : holds_)
       all_.history_.MayEnd(held.hold.lock, held.hold.token, LastValid(held));
+    others_->Die();
     for (Slot& slot : sessions_) scene_.sessions.erase(slot.session.id());
     if (extra_.id() != 0) scene_.sessions.erase(extra_.id());
     loop_->Die();
@@ -100,7 +104,7 @@ class Process {
   bool Idle() const {
     if (!waits_.empty() || !holds_.empty() || unlocking_ > 0 || cancelling_ > 0) return false;
     if (!attempts_.empty() || finishing_ > 0) return false;
-    return true;
+    return others_->Idle();
   }
   bool progressed() const { return progressed_; }
   void ResetProgress() { progressed_ = false; }
@@ -110,6 +114,8 @@ class Process {
   void TakeAndKeep(const std::string& lock, absl::Duration ttl,
                    absl::AnyInvocable<void(Revision)> done);
   void List(absl::AnyInvocable<void(absl::StatusOr<LockList>)> done);
+  void Resume() { others_->Resume(); }
+  void AddShares(std::vector<const Share*>* shares) const { others_->AddShares(shares); }
   void AddHolds(std::vector<const Hold*>* holds) const {
     for (const auto& [id, held] : holds_) holds->push_back(&held.hold);
   }
@@ -196,6 +202,7 @@ class Process {
   Coordinator coordinator_;
   std::vector<Slot> sessions_;
   Session extra_;  // of TakeAndKeep
+  std::unique_ptr<Others> others_;
   std::map<std::uint64_t, Wait> waits_;
   std::map<std::uint64_t, Held> holds_;
   std::map<std::uint64_t, Working> attempts_;

@@ -131,7 +131,8 @@ bool Run::Heal() {
   // longest.
   clients_.BeginRound();
   return Await([&] { return clients_.AllMadeProgress(); },
-               3 * scene_.plan.ttl_max + absl::Seconds(20), "every client has taken a lock");
+               3 * scene_.plan.ttl_max + absl::Seconds(20) + faults_.PutBack(),
+               "every client has taken a lock");
 }
 
 // A holder is gone, and leaders do not stay: whoever waits still gets the lock in bounded time

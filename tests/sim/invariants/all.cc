@@ -12,7 +12,7 @@ std::vector<std::unique_ptr<Invariant>> AllInvariants(Scene& scene) {
        {NewElectionSafety, NewLogMatching, NewLeaderCompleteness, NewStateMachineSafety,
         NewCommitRule, NewMonotone, NewDurableBeforeSpoken, NewQuietAfterStart, NewCommittedStays,
         NewClusterTime, NewLinearizableReads, NewHolders, NewFencing, NewTruthfulLoss,
-        NewExactlyOnce, NewOneOutcome, NewSnapshots, NewMembership}) {
+        NewExactlyOnce, NewOneOutcome, NewSnapshots, NewMembership, NewNaiveLocks}) {
     all.push_back(make(scene));
   }
   return all;

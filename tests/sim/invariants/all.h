@@ -29,6 +29,7 @@ std::unique_ptr<Invariant> NewExactlyOnce(Scene& scene);
 std::unique_ptr<Invariant> NewOneOutcome(Scene& scene);
 std::unique_ptr<Invariant> NewSnapshots(Scene& scene);
 std::unique_ptr<Invariant> NewMembership(Scene& scene);
+std::unique_ptr<Invariant> NewNaiveLocks(Scene& scene);
 
 }  // namespace tenure::sim
 

@@ -9,6 +9,8 @@
 namespace tenure::sim {
 namespace {
 
+constexpr std::uint64_t kPermits = 4;  // of the simulator's semaphore
+
 class Holders final : public Invariant {
  public:
   explicit Holders(Scene& scene) : Invariant(scene, "holders") {}
@@ -19,6 +21,19 @@ class Holders final : public Invariant {
       if (other->id == fresh.id || other->lock != fresh.lock || !other->guard.Valid()) continue;
       Fail(absl::StrCat("client ", fresh.client, " holds ", fresh.lock, " with token ", fresh.token,
                         " while client ", other->client, " holds it with token ", other->token));
+    }
+  }
+  void OnShared(const Share& fresh, absl::Span<const Share* const> shares) override {
+    if (scene_.plan.wild_clocks || fresh.breakable || !fresh.valid()) return;
+    std::uint64_t taken = fresh.permits;
+    for (const Share* other : shares) {
+      if (other->name != fresh.name || other->id == fresh.id || !other->valid()) continue;
+      // What is held once more by one owner has one token.
+      if (other->token == fresh.token) continue;
+      taken += other->permits;
+      if (fresh.permits != 0 ? taken <= kPermits : other->shared && fresh.shared) continue;
+      Fail(absl::StrCat("client ", fresh.client, " has ", fresh.name, " with token ", fresh.token,
+                        " while client ", other->client, " has it with token ", other->token));
     }
   }
   void OnApplied(const Actor&, const AppliedEntry& applied) override {
