@@ -27,7 +27,7 @@ class ElectRun final : public LeasedRun {
     session()
         .election(flags_.name)
         .Campaign({.value = flags_.value,
-                   .wait = Left(),
+                   .wait = Wait(),
                    .priority = flags_.priority,
                    .cancel = cancel.get_token()},
                   elected.callback());

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -52,6 +53,11 @@ class LeasedRun {
   // What is left of the wait; a try has as long as a cluster may be silent.
   absl::Duration Left() const;
   bool once() const { return flags_.wait <= absl::ZeroDuration(); }
+  // What to wait for the grant: nothing for a try, and else no try, though opening the session took
+  // all of it.
+  absl::Duration Wait() const {
+    return once() ? absl::ZeroDuration() : std::max(Left(), absl::Milliseconds(1));
+  }
 
   // Nothing if a signal that ends `tenure` comes first.
   template <typename T>

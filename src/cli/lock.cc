@@ -25,7 +25,7 @@ class LockRun final : public LeasedRun {
   absl::Status Acquire() override {
     Outcome<absl::StatusOr<LockGuard>> locked;
     std::stop_source cancel;
-    Ask(once() ? absl::ZeroDuration() : Left(), cancel.get_token(), locked);
+    Ask(Wait(), cancel.get_token(), locked);
     std::optional<absl::StatusOr<LockGuard>> guard = Await(locked);
     if (!guard.has_value()) {
       cancel.request_stop();

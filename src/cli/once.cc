@@ -32,7 +32,7 @@ class OnceRun final : public LeasedRun {
     session()
         .idempotency(flags_.scope)
         .Begin(flags_.name, flags_.fingerprint,
-               {.wait = once() ? absl::ZeroDuration() : Left(),
+               {.wait = Wait(),
                 .cancel = cancel.get_token(),
                 .retention = flags_.retention},
                begun.callback());

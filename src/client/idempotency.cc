@@ -218,13 +218,14 @@ absl::Status StillAttempted(absl::string_view key, absl::Duration wait,
                                          client::WhoAttempts(progress)));
 }
 
-BeginOptions BeginOptionsOf(const ExecuteOptions& options) {
+// What a Begin needs, taken out of them.
+BeginOptions BeginOptionsOf(ExecuteOptions& options) {
   return {.wait = options.wait,
-          .cancel = options.cancel,
+          .cancel = std::move(options.cancel),
           .deadline = options.deadline,
           .retention = options.retention,
-          .lock = options.lock,
-          .value = options.value};
+          .lock = std::move(options.lock),
+          .value = std::move(options.value)};
 }
 
 bool Stores(const ExecuteOptions& options, const absl::Status& failure) {

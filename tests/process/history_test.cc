@@ -56,7 +56,7 @@ class HistoryTest : public ProcessTest {
   static std::string Check(const checker::LockHistory& history) {
     std::uint64_t calls = 0;
     std::uint64_t searches = 0;
-    const std::string wrong = history.Check(&calls, &searches);
+    std::string wrong = history.Check(&calls, &searches);
     RecordProperty("calls", static_cast<int>(calls));
     RecordProperty("searches", static_cast<int>(searches));
     return wrong;

@@ -55,11 +55,10 @@ absl::Duration Others::AWait() {
 
 // Stops, now and then, by itself.
 std::stop_token Others::Stopped(std::uint64_t id) {
-  const std::stop_token token = waits_[id].get_token();
+  std::stop_token token = waits_[id].get_token();
   if (Chance(0.15)) {
     cancels_[id] = machine_.loop().At(
-        machine_.loop().Now() + Random(absl::ZeroDuration(), absl::Seconds(1)),
-        Safe([this, id] {
+        machine_.loop().Now() + Random(absl::ZeroDuration(), absl::Seconds(1)), Safe([this, id] {
           const auto it = waits_.find(id);
           if (it == waits_.end()) return;
           std::stop_source stop = it->second;
@@ -79,8 +78,7 @@ void Others::LockOne(Session& session) {
   if (Chance(0.5)) options.owner = absl::StrCat("o", Below(2));
   options.reentrant = !shared && !options.owner.empty() && Chance(0.5);
   options.detect_deadlock = !options.owner.empty() && Chance(0.5);
-  if (!shared && Chance(0.2))
-    options.lock_delay = Random(absl::Milliseconds(10), absl::Seconds(1));
+  if (!shared && Chance(0.2)) options.lock_delay = Random(absl::Milliseconds(10), absl::Seconds(1));
   SharedMutex mutex = session.shared_mutex(name);
   auto done = Safe([this, id, mutex, shared, session = session.id(),
                     again = options.reentrant](absl::StatusOr<LockGuard> guard) {
@@ -110,8 +108,8 @@ void Others::TakePermits(Session& session) {
   options.cancel = Stopped(id);
   const std::uint64_t permits = options.permits;
   session.semaphore("permits", kPermits)
-      .Acquire(std::move(options), Safe([this, id, permits, session = session.id()](
-                                            absl::StatusOr<LockGuard> guard) {
+      .Acquire(std::move(options),
+               Safe([this, id, permits, session = session.id()](absl::StatusOr<LockGuard> guard) {
                  waits_.erase(id);
                  cancels_.erase(id);
                  if (!guard.ok()) return;
@@ -128,7 +126,8 @@ void Others::TakeSet(Session& session) {
   for (int i = 0; i < 3; ++i) {
     if (Chance(0.4)) continue;
     const bool shared = Chance(0.5);
-    locks.push_back({absl::StrCat("shared-", i), shared ? LockMode::kShared : LockMode::kExclusive});
+    locks.push_back(
+        {absl::StrCat("shared-", i), shared ? LockMode::kShared : LockMode::kExclusive});
     shares.push_back({.name = locks.back().name, .shared = shared});
   }
   if (locks.empty()) {
@@ -169,21 +168,21 @@ void Others::CampaignFor(Session& session) {
   const std::string name = Chance(0.3) ? kBreakable : "race";
   const auto asked = history_.Asked(absl::StrCat("election ", name), session.id(), now());
   Election election = session.election(name);
-  election.Campaign(
-      std::move(options),
-      Safe([this, id, name, asked, election, session = session.id()](absl::StatusOr<Leadership> lead) {
-        waits_.erase(id);
-        cancels_.erase(id);
-        if (!lead.ok()) return;
-        history_.Granted(asked, lead->term(), now());
-        Share share{.name = absl::StrCat("election ", name), .token = lead->term()};
-        share.breakable = IsBreakable(name);
-        Kept& kept = Keep(id, session, {share});
-        kept.lead = *std::move(lead);
-        kept.election = election;
-        kept.last_valid = history_.asked(asked);
-        Rearm(id);
-      }));
+  election.Campaign(std::move(options),
+                    Safe([this, id, name, asked, election,
+                          session = session.id()](absl::StatusOr<Leadership> lead) {
+                      waits_.erase(id);
+                      cancels_.erase(id);
+                      if (!lead.ok()) return;
+                      history_.Granted(asked, lead->term(), now());
+                      Share share{.name = absl::StrCat("election ", name), .token = lead->term()};
+                      share.breakable = IsBreakable(name);
+                      Kept& kept = Keep(id, session, {share});
+                      kept.lead = *std::move(lead);
+                      kept.election = election;
+                      kept.last_valid = history_.asked(asked);
+                      Rearm(id);
+                    }));
 }
 
 // Whoever is seen to hold it.
@@ -204,7 +203,8 @@ void Others::Break(Coordinator& coordinator) {
                   if (!seen.ok() || seen->leader.token == 0) return;
                   history_.MayEnd(absl::StrCat("election ", kBreakable), seen->leader.token, now());
                   coordinator.BreakLeadership(kBreakable, seen->leader.token, "sim",
-                                              absl::Seconds(2), UnderWay([](const absl::Status&) {}));
+                                              absl::Seconds(2),
+                                              UnderWay([](const absl::Status&) {}));
                 }));
 }
 

@@ -53,11 +53,11 @@ class Others {
  private:
   struct Kept {
     SessionId session = 0;
-    LockGuard guard;      // one of the three
+    LockGuard guard;  // one of the three
     LockSetGuard set;
     Leadership lead;
-    Election election;    // of the lead
-    SharedMutex mutex;    // of the guard, if it can be downgraded
+    Election election;  // of the lead
+    SharedMutex mutex;  // of the guard, if it can be downgraded
     std::vector<Share> shares;
     absl::Duration last_valid;  // of a lead
     bool told = false;          // invariants know of it

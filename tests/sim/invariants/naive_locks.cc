@@ -213,10 +213,9 @@ class NaiveLocks final : public Invariant {
   }
   // Given back; `holds`: how often it is held still. A repeat finds nothing.
   void Drop(const std::string& name, Revision token, std::uint64_t holds) {
-    const auto it =
-        std::find_if(state_.holders.begin(), state_.holders.end(), [&](const Holder& holder) {
-          return holder.token == token && holder.part.name == name;
-        });
+    const auto it = std::find_if(
+        state_.holders.begin(), state_.holders.end(),
+        [&](const Holder& holder) { return holder.token == token && holder.part.name == name; });
     if (it == state_.holders.end()) return;
     it->holds = std::min(it->holds, holds);
     if (holds == 0) state_.holders.erase(it);
@@ -271,11 +270,12 @@ class NaiveLocks final : public Invariant {
       for (const Holder* holder : holders) {
         const Holder& first = *holders[0];
         const auto wrong = [&](absl::string_view what) {
-          Fail(absl::StrCat(name, ": ", Show(holder->claim), " with token ", holder->token,
-                            " beside ", Show(first.claim), " with token ", first.token, what));
+          Fail(absl::StrCat(first.part.name, ": ", Show(holder->claim), " with token ",
+                            holder->token, " beside ", Show(first.claim), " with token ",
+                            first.token, what));
         };
-        if (holder != &first && (holder->part.mode == LockMode::kExclusive ||
-                                 first.part.mode != holder->part.mode)) {
+        if (holder != &first &&
+            (holder->part.mode == LockMode::kExclusive || first.part.mode != holder->part.mode)) {
           return wrong(", which keeps it out");
         }
         if (holder->part.mode == LockMode::kShared && holder->fence != first.fence)
