@@ -32,9 +32,7 @@ class OnceRun final : public LeasedRun {
     session()
         .idempotency(flags_.scope)
         .Begin(flags_.name, flags_.fingerprint,
-               {.wait = Wait(),
-                .cancel = cancel.get_token(),
-                .retention = flags_.retention},
+               {.wait = Wait(), .cancel = cancel.get_token(), .retention = flags_.retention},
                begun.callback());
     std::optional<absl::StatusOr<Begun>> answer = Await(begun);
     if (!answer.has_value()) {
