@@ -58,7 +58,8 @@ class FencingGate {
 };
 
 // A gate for each seat of a semaphore: holders that are rightly there together sit apart, and each
-// seat refuses who sat there before. Thread-safe.
+// seat refuses who sat there before. A guard has one seat, so that only holders of one permit each
+// are kept apart without a gap. Thread-safe.
 class SeatGates {
  public:
   // `seats`: the semaphore's total.

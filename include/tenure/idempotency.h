@@ -42,7 +42,9 @@ class HandleCore;   // src/client/handle_core.h
 // Whether a failure says something about the operation, so that a retry would fail likewise, and
 // is therefore worth storing: kInvalidArgument, kNotFound, kAlreadyExists, kPermissionDenied,
 // kFailedPrecondition, kOutOfRange, kUnimplemented. Others pass (kUnavailable, kAborted,
-// kUnauthenticated, ...): stored, they would be replayed for a day (PITFALLS I5).
+// kUnauthenticated, ...): stored, they would be replayed for a day (PITFALLS I5). What a Tenure
+// call within the operation answers is not about the operation: translate a kFailedPrecondition of
+// a session that is over, or give your own ExecuteOptions::stores.
 bool IsLastingFailure(const absl::Status& failure);
 
 // What came of an operation.
@@ -130,7 +132,7 @@ struct BeginOptions {
   // session's own lease finds a dead process, and only you know how long a live one may take.
   absl::Duration deadline = absl::InfiniteDuration();
   // How long the outcome is kept, and a recovery point without one; a day outlasts most retries.
-  // At most 30 days.
+  // At most 30 days. Whoever attempts it says so; who waits for it may lengthen it, not shorten it.
   absl::Duration retention = absl::Hours(24);
   // The name of a lock that is taken together with the attempt, in one command, and held exactly as
   // long: token() is the lock's, too. What ends one ends the other in the same moment, so nothing

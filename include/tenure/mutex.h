@@ -79,7 +79,7 @@ struct LockOptions {
   std::stop_token cancel;
   // How long nobody gets the lock after its holder was lost, not after it was given back: time for
   // what the holder had begun to come to its end, where the lock protects something that checks no
-  // token. Of exclusive locks only.
+  // token. Of exclusive locks only; an hour at most.
   absl::Duration lock_delay = absl::ZeroDuration();
   // Tells apart who uses the lock within the session; up to 256 bytes. Two owners of one session
   // are as two sessions.
@@ -151,7 +151,8 @@ class Mutex {
 //
 // First come, first served, whatever the mode: whoever asks to share waits behind one who waits for
 // it alone, so that no stream of readers starves a writer. Errors as of Mutex, and
-//   kFailedPrecondition  an exclusive lock for a session and owner that shares it: an upgrade would
+//   kFailedPrecondition  an exclusive lock for a session and owner that shares it (threads of one
+//                        process that contend need an owner each, LockOptions): an upgrade would
 //                        wait for itself (PITFALLS L19). Release it first; what it protects may
 //                        change meanwhile
 class SharedMutex {

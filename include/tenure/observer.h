@@ -25,7 +25,8 @@ struct News {
   // There were changes before this one that are no longer kept: the cluster keeps the last 32.
   bool gap = false;
   Change change;
-  // Who holds it, or leads, after this; session 0: nobody. `held_ns` only if it is initial.
+  // Who holds it, or leads, after this; session 0: nobody. `held_ns` only if it is initial. Of
+  // several who share it, the first that this observer has heard of.
   LockHolder holder;
 };
 

@@ -138,6 +138,9 @@ Invocation CheckOnce(OnceFlags flags, std::vector<std::string> command) {
   if (flags.retention <= absl::ZeroDuration() || flags.retention == absl::InfiniteDuration()) {
     return Usage("once", "--retention: an outcome is kept for some time, and not for ever: 24h");
   }
+  if (flags.retention > absl::Hours(30 * 24)) {
+    return Usage("once", "--retention: an outcome is kept for 30 days, 720h, at most");
+  }
   const std::string trouble = LeaseTrouble(flags, "once", "KEY", std::move(command));
   if (!trouble.empty()) return Usage("once", trouble);
   return flags;
@@ -258,7 +261,8 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   AddEndpoints(once, &endpoints);
   once->footer(
       "COMMAND's standard output and exit status are stored when it has ended, and given to every\n"
-      "caller then and later; of its output the first 64 KiB. A COMMAND that a signal ended, or\n"
+      "caller then and later; of its output the first 65,408 bytes. A COMMAND that a signal ended, "
+      "or\n"
       "that could not be run, has not completed: the next caller runs it, with a higher number in\n"
       "TENURE_ATTEMPT, which is also its TENURE_FENCING_TOKEN.\n"
       "Exit status: COMMAND's own (128+n if signal n ended it; 126, 127 if it cannot be run or "

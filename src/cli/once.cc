@@ -1,9 +1,11 @@
 #include "cli/once.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -113,7 +115,15 @@ class OnceRun final : public LeasedRun {
       const ssize_t size =
           write(STDOUT_FILENO, outcome.output.data() + at, outcome.output.size() - at);
       if (size < 0 && errno == EINTR) continue;
-      if (size < 0) break;  // nobody reads it
+      if (size < 0 && errno == EAGAIN) {
+        pollfd writable = {STDOUT_FILENO, POLLOUT, 0};
+        poll(&writable, 1, -1);
+        continue;
+      }
+      if (size < 0) {
+        if (errno != EPIPE) Say(absl::StrCat("cannot print the output: ", std::strerror(errno)));
+        break;
+      }
       at += static_cast<std::size_t>(size);
     }
     if (outcome.written > outcome.output.size()) {

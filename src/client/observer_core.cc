@@ -11,24 +11,13 @@
 namespace tenure::client {
 namespace {
 
-LockHolder After(const LockHolder& before, const Change& change) {
-  switch (change.kind) {
-    case ChangeKind::kGranted:
-    case ChangeKind::kValue: {
-      LockHolder holder;
-      holder.session = change.session;
-      holder.token = change.token;
-      holder.label = change.label;
-      holder.value = change.value;
-      return holder;
-    }
-    case ChangeKind::kReleased:
-    case ChangeKind::kHandedOver:
-    case ChangeKind::kLost:
-    case ChangeKind::kBroken:
-      return change.token >= before.token ? LockHolder() : before;
-  }
-  return before;
+LockHolder GrantedBy(const Change& change) {
+  LockHolder holder;
+  holder.session = change.session;
+  holder.token = change.token;
+  holder.label = change.label;
+  holder.value = change.value;
+  return holder;
 }
 
 }  // namespace
@@ -120,14 +109,45 @@ std::optional<News> ObserverCore::Pop() {
   return news;
 }
 
+void ObserverCore::Apply(const Change& change) {
+  const auto it = std::find_if(holders_.begin(), holders_.end(), [&](const LockHolder& holder) {
+    return holder.token == change.token;
+  });
+  switch (change.kind) {
+    case ChangeKind::kGranted:
+    case ChangeKind::kValue:
+      if (it == holders_.end()) {
+        holders_.push_back(GrantedBy(change));
+      } else {
+        *it = GrantedBy(change);
+      }
+      return;
+    case ChangeKind::kReleased:
+    case ChangeKind::kHandedOver:
+    case ChangeKind::kLost:
+    case ChangeKind::kBroken:
+      if (it != holders_.end()) holders_.erase(it);
+      return;
+  }
+}
+
+LockHolder ObserverCore::Holder() const {
+  return holders_.empty() ? LockHolder() : holders_.front();
+}
+
+void ObserverCore::SetHolder(LockHolder holder) {
+  holders_.clear();
+  if (holder.session != 0) holders_.push_back(std::move(holder));
+}
+
 void ObserverCore::Take(Batch batch) {
   if (fresh_) {
     fresh_ = false;
     News first;
     first.initial = true;
     first.change.revision = batch.revision;
-    holder_ = batch.holder.value_or(LockHolder());
-    first.holder = holder_;
+    SetHolder(batch.holder.value_or(LockHolder()));
+    first.holder = Holder();
     read_.push_back(std::move(first));
     after_ = batch.revision;
     return;
@@ -135,8 +155,8 @@ void ObserverCore::Take(Batch batch) {
   for (Change& change : batch.changes) {
     News news;
     news.gap = std::exchange(batch.gap, false);
-    holder_ = After(holder_, change);
-    news.holder = holder_;
+    Apply(change);
+    news.holder = Holder();
     after_ = change.revision;
     news.change = std::move(change);
     read_.push_back(std::move(news));
@@ -145,14 +165,16 @@ void ObserverCore::Take(Batch batch) {
     News news;
     news.gap = true;
     news.change.revision = batch.revision;
-    holder_ = batch.holder.value_or(LockHolder());
-    news.holder = holder_;
+    SetHolder(batch.holder.value_or(LockHolder()));
+    news.holder = Holder();
     read_.push_back(std::move(news));
   }
   if (batch.holder.has_value()) {
     // All of it was told as of this revision.
-    holder_ = *std::move(batch.holder);
-    if (!read_.empty()) read_.back().holder = holder_;
+    // Of others who share it what was seen of them stands.
+    if (holders_.empty() || holders_.front().token != batch.holder->token)
+      SetHolder(*std::move(batch.holder));
+    if (!read_.empty()) read_.back().holder = Holder();
     after_ = std::max(after_, batch.revision);
   }
 }

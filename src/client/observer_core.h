@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
@@ -49,7 +50,10 @@ class ObserverCore : public std::enable_shared_from_this<ObserverCore> {
   void OnBatch(absl::StatusOr<Batch> batch, Instant deadline, Done done);
   // The next of what was read already; under mutex_.
   std::optional<News> Pop();
-  void Take(Batch batch);  // likewise
+  void Take(Batch batch);  // likewise, and the rest
+  void Apply(const Change& change);
+  LockHolder Holder() const;
+  void SetHolder(LockHolder holder);
 
   const std::shared_ptr<HandleCore> handle_;
   const ObjectKind kind_;
@@ -60,7 +64,7 @@ class ObserverCore : public std::enable_shared_from_this<ObserverCore> {
   bool fresh_;      // nothing was told yet, and how things stand comes first
   Revision after_;  // of what was read
   Revision told_ = 0;
-  LockHolder holder_;
+  std::vector<LockHolder> holders_;  // that it knows of, from the first on
   std::deque<News> read_;
 };
 

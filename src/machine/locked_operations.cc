@@ -47,8 +47,8 @@ void Locks::RunUnder(Session& session, Sequence sequence, const Begin& begin, Re
 
   const std::int64_t held_back_ns = HeldBackNs(lock);
   const bool free = held_back_ns == 0 &&
-                    (lock == nullptr || (lock->queue.first == nullptr &&
-                                         (Free(*lock, LockMode::kExclusive, 0) || Overdue(*lock))));
+                    (lock == nullptr ||
+                     (lock->queue.first == nullptr && ToBeHad(*lock, LockMode::kExclusive, 0)));
   if (!free && begin.wait_ns == 0) {
     reply.result = DescribeUnder(lock);
     return retire();

@@ -54,9 +54,8 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
 
   const std::int64_t held_back_ns = HeldBackNs(lock);
   const bool free =
-      lock == nullptr ||
-      (lock->queue.first == nullptr &&
-       (Free(*lock, mode, acquire == nullptr ? 0 : acquire->permits) || Overdue(*lock)));
+      lock == nullptr || (lock->queue.first == nullptr &&
+                          ToBeHad(*lock, mode, acquire == nullptr ? 0 : acquire->permits));
   if (!(free && held_back_ns == 0) && request.wait_ns == 0) {
     LockHeld& held = reply.result.emplace<LockHeld>();
     held.held_back_ns = held_back_ns;
@@ -487,7 +486,9 @@ bool Locks::SettleOne(Lock& lock, std::uint64_t& steps) {
       TellEnded(first);
       continue;
     }
-    if (lock.holder != nullptr && overdue) Vacate(lock, ChangeKind::kLost);
+    // Until somebody can have it, whoever is late may still finish.
+    const bool follows = first->set == nullptr || Ready(*first->set);
+    if (lock.holder != nullptr && overdue && follows) Vacate(lock, ChangeKind::kLost);
     if (!Free(lock, first->mode, first->permits)) return true;
     const bool alone = first->mode == LockMode::kExclusive;
     if (first->begin != nullptr) {

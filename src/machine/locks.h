@@ -430,6 +430,10 @@ class Locks {
     const Lock* const attempt = lock.kind == ObjectKind::kOperation ? &lock : AttemptOf(lock);
     return attempt != nullptr && OperationOf(*attempt)->overdue;
   }
+  // Free, or held by whom anybody may follow.
+  static bool ToBeHad(const Lock& lock, LockMode mode, std::uint64_t permits) {
+    return Free(lock, mode, permits) || Overdue(lock);
+  }
   // The operation, unless it has expired, in which case it is gone. Null if there is none.
   Lock* FindOperation(const std::string& name);
   Lock* FindAttempt(const Session& session, const std::string& name, Revision token, Reply& reply);

@@ -72,7 +72,10 @@ void Locks::Run(Session& session, Sequence sequence, const Begin& begin, Reply& 
     OperationOf(*lock)->fingerprint = begin.fingerprint;
   }
   core_->Touch(*lock);
-  OperationOf(*lock)->retention_ns = std::min(begin.retention_ns, core_->limits.retention_max_ns);
+  // Whoever attempts it says how long its outcome is kept; who only waits may want it for longer.
+  const std::int64_t retention_ns = std::min(begin.retention_ns, core_->limits.retention_max_ns);
+  std::int64_t& kept_ns = OperationOf(*lock)->retention_ns;
+  kept_ns = claimable ? retention_ns : std::max(kept_ns, retention_ns);
   core_->hash.AddSigned(OperationOf(*lock)->retention_ns);
   core_->hash.AddBytes(begin.fingerprint);
   if (claimable) {

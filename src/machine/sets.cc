@@ -32,7 +32,7 @@ void Locks::Run(Session& session, Sequence sequence, const AcquireAll& all, Repl
   for (std::size_t i = locks.size(); i-- > 0;) {
     if (locks[i] == nullptr) continue;
     held_back_ns = std::max(held_back_ns, HeldBackNs(locks[i]));
-    const bool free = locks[i]->queue.first == nullptr && Free(*locks[i], all.locks[i].mode, 0);
+    const bool free = locks[i]->queue.first == nullptr && ToBeHad(*locks[i], all.locks[i].mode, 0);
     if (!free || HeldBackNs(locks[i]) > 0) blocked = i;
   }
   const bool granted = blocked == locks.size() && held_back_ns == 0;
@@ -69,6 +69,8 @@ void Locks::Run(Session& session, Sequence sequence, const AcquireAll& all, Repl
   const Revision id = core_->Raise();
   std::vector<Wait*> parts;
   for (std::size_t i = 0; i < locks.size(); ++i) {
+    if (granted && locks[i] != nullptr && locks[i]->holder != nullptr)
+      Vacate(*locks[i], ChangeKind::kLost);  // its attempt's deadline has passed
     if (locks[i] == nullptr) {
       const std::string& name = all.locks[i].name;
       locks[i] = Create(locks_.lower_bound(Key{ObjectKind::kLock, name}), ObjectKind::kLock, name);
@@ -85,6 +87,7 @@ void Locks::Run(Session& session, Sequence sequence, const AcquireAll& all, Repl
   core_->hash.AddBytes(all.owner);
   if (granted) {
     reply.result = GrantAll(parts);
+    SettleRest(steps);
     return;
   }
   auto* set = new WaitSet{std::move(parts), static_cast<std::uint32_t>(locks.size())};
@@ -177,7 +180,7 @@ bool Locks::HasRoomForAll(const Session& session, const std::vector<Lock*>& lock
 bool Locks::Ready(const WaitSet& set) const {
   return std::all_of(set.parts.begin(), set.parts.end(), [this](const Wait* part) {
     return part != nullptr && part->lock->queue.first == part && HeldBackNs(part->lock) == 0 &&
-           Free(*part->lock, part->mode, 0);
+           ToBeHad(*part->lock, part->mode, 0);
   });
 }
 
@@ -216,6 +219,7 @@ bool Locks::GrantIfReady(Wait* wait) {
   for (Wait* part : parts) {
     Unlink(part);
     part->deadline_ns = kWaitForever;
+    if (part->lock->holder != nullptr) Vacate(*part->lock, ChangeKind::kLost);
     // Others may come in with what it shares.
     const bool more = part->mode == LockMode::kShared && part->lock->queue.first != nullptr;
     if (more && part->lock != settling) unsettled_.push_back(part->lock);

@@ -1,5 +1,6 @@
 // Locks that are shared, semaphores, delays after a loss, and what administrators may do.
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -8,6 +9,12 @@
 #include "machine/locks.h"
 
 namespace tenure::machine {
+namespace {
+
+// Nobody can end a delay. Part of the rules of machine version 1.
+constexpr std::int64_t kDelayMaxNs = 3'600'000'000'000;
+
+}  // namespace
 
 // ---- Requests
 // ------------------------------------------------------------------------------------
@@ -33,6 +40,9 @@ bool Locks::CheckMode(const AcquireLock& acquire, Reply& reply) const {
   }
   if (acquire.delay_ns < 0 || (acquire.delay_ns > 0 && acquire.mode != LockMode::kExclusive)) {
     return invalid("a delay must not be negative, and is for exclusive locks");
+  }
+  if (acquire.delay_ns > kDelayMaxNs) {
+    return invalid("a delay lasts an hour at most");
   }
   if (acquire.detect_deadlock && acquire.owner.empty()) {
     return invalid("the detection of deadlocks needs an owner");

@@ -149,6 +149,7 @@ TEST(Flags, LocksAreExclusiveSharedOrOfPermits) {
 }
 
 TEST(Flags, OnceTakesAKeyAndWhatItIsKnownBy) {
+  EXPECT_THAT(Complaint({"once", "k", "--retention=721h", "--", "true"}), HasSubstr("720h"));
   const auto plain = std::get<OnceFlags>(Parse({"once", "k", "--", "echo", "[a,b]"}));
   EXPECT_EQ(plain.name, "k");
   EXPECT_EQ(plain.scope, "");

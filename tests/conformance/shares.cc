@@ -113,6 +113,34 @@ TEST_P(Conformance, ADowngradeLetsReadersInAndNobodyBetween) {
   EXPECT_TRUE(writer->Unlock(kLong).ok());
 }
 
+// Who watches is told that somebody has it for as long as anybody shares it.
+TEST_P(Conformance, AnObserverCountsThoseWhoShare) {
+  SharedMutex mutex = one().shared_mutex("a");
+  Observer observer = two().shared_mutex("a").Observe();
+  const auto next = [&observer] {
+    const absl::StatusOr<News> news = observer.Next(kLong);
+    EXPECT_TRUE(news.ok()) << news.status();
+    return news.ok() ? news->holder.token : 0;
+  };
+  EXPECT_EQ(next(), 0u);
+  Guard first = mutex.LockShared({.wait = kLong});
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(next(), first->token());
+  Guard second = mutex.LockShared({.wait = kLong, .owner = "another"});
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(next(), first->token());
+  Guard third = mutex.LockShared({.wait = kLong, .owner = "a third"});
+  ASSERT_TRUE(third.ok()) << third.status();
+  EXPECT_EQ(next(), first->token());
+  EXPECT_TRUE(second->Unlock(kLong).ok());
+  EXPECT_EQ(next(), first->token());
+  const Revision token = third->token();
+  EXPECT_TRUE(first->Unlock(kLong).ok());
+  EXPECT_EQ(next(), token);
+  EXPECT_TRUE(third->Unlock(kLong).ok());
+  EXPECT_EQ(next(), 0u);
+}
+
 TEST_P(Conformance, PermitsAreWeighedAndSeatsAreEachOnes) {
   Semaphore semaphore = one().semaphore("a", 3);
   Guard two_of_three = semaphore.Acquire({.permits = 2, .wait = kLong, .value = "two"});

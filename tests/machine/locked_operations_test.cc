@@ -270,6 +270,46 @@ TEST_F(LockedOperationsTest, BadRequestsAndFullTablesTakeNeither) {
   EXPECT_EQ(Do(b.Next(semaphore)).code, ReplyCode::kConflict);
 }
 
+// Past the attempt's deadline whoever wants the lock may have it, also with others.
+TEST_F(LockedOperationsTest, ASetTakesALockWhoseAttemptIsOverdue) {
+  AcquireAll both;
+  both.locks = {{"x", LockMode::kShared}, {"y", LockMode::kExclusive}};
+  for (const std::int64_t wait_ns : {std::int64_t{0}, kWaitForever}) {
+    Start();
+    Client a = Open(60), b = Open(60);
+    const Revision token = Attempt(Do(a.Next(Ask("k", 0, kSecond))));
+    Pass(2);
+    both.wait_ns = wait_ns;
+    EXPECT_GT(Token(Do(b.Next(both))), token);
+    EXPECT_EQ(Look("x").holder.session, b.session);
+    EXPECT_EQ(See().state, OperationState::kClaimable);
+    EXPECT_EQ(Finish(a, token).code, ReplyCode::kNotHeld);
+  }
+}
+
+// Until then it may still finish: who cannot have the lock takes it from nobody.
+TEST_F(LockedOperationsTest, ASetThatWaitsForAnotherLockTakesNothingFromAnOverdueAttempt) {
+  for (const bool finishes : {true, false}) {
+    Start();
+    Client a = Open(60), b = Open(60), c = Open(60);
+    const Revision token = Attempt(Do(a.Next(Ask("k", 0, kSecond))));
+    const Revision other = Token(Acquire(c, "y"));
+    AcquireAll both;
+    both.locks = {{"x"}, {"y"}};
+    both.wait_ns = kWaitForever;
+    EXPECT_TRUE(Is<LockQueued>(Do(b.Next(both))));
+    Pass(2);
+    EXPECT_EQ(Granted(b), 0u);
+    if (finishes) Finish(a, token);
+    EXPECT_EQ(See().state, finishes ? OperationState::kDone : OperationState::kClaimable);
+    EXPECT_EQ(Look("x").holder.session, finishes ? 0 : a.session);
+    Release(c, "y", other);
+    EXPECT_GT(Granted(b), other);
+    EXPECT_EQ(Look("x").holder.session, b.session);
+    EXPECT_EQ(Finish(a, token).code, ReplyCode::kNotHeld);
+  }
+}
+
 TEST_F(LockedOperationsTest, ASnapshotHasBothAsOneAndWhoWaits) {
   Client a = Open(60), b = Open(60);
   const Revision token = Attempt(Try(a));

@@ -60,7 +60,8 @@ std::string Model::Ask(const Command& command, const Begin& begin) {
     record = &operations[begin.key];
     record->fingerprint = begin.fingerprint;
   }
-  record->retention = begin.retention_ns;
+  // Who waits keeps it no shorter.
+  if (claimable || begin.retention_ns > record->retention) record->retention = begin.retention_ns;
   if (claimable) {
     if (record->holder.first != 0) Vacate(*record);
     Start(*record, who, begin.deadline_ns);

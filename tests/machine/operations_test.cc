@@ -1,4 +1,5 @@
 // Operations that take effect once, as clients see them.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,24 @@ TEST_F(OperationsTest, I1_AnAttemptThatWasTakenOverCompletesNothing) {
   EXPECT_TRUE(Is<AttemptFinished>(Finish(next, second.token, "right")));
   EXPECT_EQ(Finish(slow, first, "stale").code, ReplyCode::kNotHeld);
   EXPECT_EQ(See().response, "right");
+}
+
+// Who only waits does not shorten what another one's outcome is kept for; it may lengthen it.
+TEST_F(OperationsTest, WhoWaitsKeepsAnOutcomeNoShorter) {
+  for (const std::int64_t waiters_s : {1, 1000}) {
+    Start();
+    Client a = Open(60), b = Open(60);
+    const Revision token = Attempt(Try(a));  // kept for 100 s
+    Begin waiter = Ask("k", kSecond);
+    waiter.retention_ns = waiters_s * kSecond;
+    EXPECT_TRUE(Is<AttemptInProgress>(Do(b.Next(waiter))));
+    Pass(2);
+    EXPECT_TRUE(Is<AttemptFinished>(Finish(a, token, "receipt")));
+    const Reply done = Try(b);
+    ASSERT_TRUE(Is<OperationDone>(done));
+    EXPECT_EQ(std::get<OperationDone>(done.result).expires_in_ns,
+              std::max<std::int64_t>(100, waiters_s) * kSecond);
+  }
 }
 
 TEST_F(OperationsTest, UntilItIsClaimedAnOverdueTokenStillCompletes) {

@@ -387,6 +387,9 @@ TEST_F(SharesTest, ADelayIsCarriedByAWaitAndEndsWithNobodyThere) {
   AcquireLock bad = Make(LockMode::kShared, 0);
   bad.delay_ns = 1;
   EXPECT_EQ(Do(c.Next(bad)).code, ReplyCode::kInvalid);
+  bad = Make(LockMode::kExclusive, 0);
+  bad.delay_ns = 3600 * kSecond + 1;
+  EXPECT_EQ(Do(c.Next(bad)).code, ReplyCode::kInvalid) << "nobody could end it";
 }
 
 // ---- Breaks
