@@ -137,8 +137,8 @@ class ExactlyOnce final : public Invariant {
     const auto ended = state_.ended.find(claim.first);
     if (ended != state_.ended.end() && ended->second < token)
       Fail(absl::StrCat("session ", claim.first, " had ended, and is granted ", lock));
-    // Others may be shared: "naive locks" judges them.
-    if (!absl::StartsWith(lock, "lock-")) return;
+    // What may be shared, or broken, "naive locks" judges.
+    if (absl::StartsWith(lock, "shared-") || lock == "permits" || lock == "breakable") return;
     Held& held = state_.last_held[lock];
     if (held.token != 0 && !state_.released.contains(held.token) &&
         !state_.ended.contains(held.session)) {
