@@ -61,7 +61,7 @@ fail() {  # before any test ran
 }
 
 groups=()
-[ "$preset" != tsan ] || groups=(ci)
+case $preset in asan|tsan) groups=(ci) ;; esac
 tests/setup.sh ${groups[@]+"${groups[@]}"} || fail "set-up failed"
 
 quietly() {
@@ -71,9 +71,9 @@ echo "Building preset $preset"
 quietly cmake --preset "$preset" || fail "configuring failed"
 quietly cmake --build --preset "$preset" --target "$target" || fail "the build failed"
 
-# Clang 14's thread sanitizer cannot place its shadow memory where a recent kernel randomises much.
+# Clang 14's sanitizers cannot place their shadow memory where a recent kernel randomises much.
 launcher=()
-if [ "$preset" = tsan ] && setarch "$(uname -m)" -R true 2>/dev/null; then
+if [[ $preset = [at]san ]] && setarch "$(uname -m)" -R true 2>/dev/null; then
   launcher=(setarch "$(uname -m)" -R)
 fi
 

@@ -3,7 +3,7 @@
 # nothing to do; asks the network for nothing then.
 #
 #   tests/setup.sh [GROUP...]     what everyone needs, and these groups besides:
-#     ci      Clang and its tools, for .ci/run and the tsan preset
+#     ci      Clang and its tools, for .ci/run and the presets asan and tsan
 #     bench   Redis and etcd, which the benchmarks measure against
 set -eu
 

@@ -316,12 +316,23 @@ struct ChangeMembers {
   std::string address;
 };
 
-using Operation =
-    std::variant<OpenSession, RenewSession, CloseSession, AcquireLock, CancelWait, ReleaseLock,
-                 Campaign, Proclaim, Resign, HandOver, Observe, Begin, Checkpoint, Extend,
-                 FinishAttempt, AwaitOperation, Forget, Downgrade, BreakLock, GetLock, ListLocks,
-                 GetElection, ListElections, GetOperation, ListOperations, ListSessions, GetStatus,
-                 ChangeMembers, AcquireAll>;
+// One of the above. A class of its own, as ReplyResult and EventBody are: what copies, moves and
+// destroys so many kinds is compiled once, and not in every file that passes one on.
+class Operation
+    : public std::variant<OpenSession, RenewSession, CloseSession, AcquireLock, CancelWait,
+                          ReleaseLock, Campaign, Proclaim, Resign, HandOver, Observe, Begin,
+                          Checkpoint, Extend, FinishAttempt, AwaitOperation, Forget, Downgrade,
+                          BreakLock, GetLock, ListLocks, GetElection, ListElections, GetOperation,
+                          ListOperations, ListSessions, GetStatus, ChangeMembers, AcquireAll> {
+ public:
+  using variant::variant;
+  Operation();
+  Operation(const Operation&);
+  Operation(Operation&&) noexcept;
+  Operation& operator=(const Operation&);
+  Operation& operator=(Operation&&) noexcept;
+  ~Operation();
+};
 
 struct Command {
   std::uint32_t machine_version = kMachineVersion;
@@ -607,17 +618,29 @@ enum class ReplyCode : std::uint8_t {
   kDeadlock = 11,     // the wait would never end; `result` has the Deadlock
 };
 
+// What there is to say with kOk, and of a deadlock.
+class ReplyResult
+    : public std::variant<std::monostate, SessionOpened, SessionRenewed, SessionClosed, LockGranted,
+                          LockQueued, LockHeld, LockReleased, WaitCancelled, Proclaimed, Observing,
+                          Observed, AttemptStarted, AttemptInProgress, OperationDone,
+                          AttemptExtended, AttemptFinished, OperationForgotten, LockBroken,
+                          Deadlock, OperationDescription, OperationList, LockDescription, LockList,
+                          ElectionDescription, ElectionList, SessionList, ClusterStatus> {
+ public:
+  using variant::variant;
+  ReplyResult();
+  ReplyResult(const ReplyResult&);
+  ReplyResult(ReplyResult&&) noexcept;
+  ReplyResult& operator=(const ReplyResult&);
+  ReplyResult& operator=(ReplyResult&&) noexcept;
+  ~ReplyResult();
+};
+
 struct Reply {
   ReplyCode code = ReplyCode::kOk;
   std::string message;    // for codes other than kOk: what is wrong
   Revision revision = 0;  // the machine's, after this command
-  std::variant<std::monostate, SessionOpened, SessionRenewed, SessionClosed, LockGranted,
-               LockQueued, LockHeld, LockReleased, WaitCancelled, Proclaimed, Observing, Observed,
-               AttemptStarted, AttemptInProgress, OperationDone, AttemptExtended, AttemptFinished,
-               OperationForgotten, LockBroken, Deadlock, OperationDescription, OperationList,
-               LockDescription, LockList, ElectionDescription, ElectionList, SessionList,
-               ClusterStatus>
-      result;
+  ReplyResult result;
 };
 
 // ---- Events
@@ -673,15 +696,26 @@ struct SessionEndedEvent {
   SessionEnd reason = SessionEnd::kExpired;
 };
 
+class EventBody
+    : public std::variant<LockGrantedEvent, WaitEndedEvent, ChangedEvent, AttemptStartedEvent,
+                          OperationEndedEvent, LockLostEvent, SessionEndedEvent> {
+ public:
+  using variant::variant;
+  EventBody();
+  EventBody(const EventBody&);
+  EventBody(EventBody&&) noexcept;
+  EventBody& operator=(const EventBody&);
+  EventBody& operator=(EventBody&&) noexcept;
+  ~EventBody();
+};
+
 // Something that happened to a session. Kept by the machine, and delivered again after a fail-over,
 // until a command of the session says that it was seen; SessionEndedEvent is told once at most, and
 // again to whoever listens to a session that is no more.
 struct SessionEvent {
   SessionId session = 0;
   Revision revision = 0;  // strictly rising within a session
-  std::variant<LockGrantedEvent, WaitEndedEvent, ChangedEvent, AttemptStartedEvent,
-               OperationEndedEvent, LockLostEvent, SessionEndedEvent>
-      body;
+  EventBody body;
 };
 
 }  // namespace tenure

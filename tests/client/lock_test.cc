@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "tenure/errors.h"
 #include "tenure/fencing.h"
+#include "tests/testing/sanitized.h"
 
 namespace tenure::client {
 namespace {
@@ -67,6 +68,7 @@ TEST_F(ClientTest, ABurstBeyondTheWindowWaitsItsTurn) {
 }
 
 TEST_F(ClientTest, WhatWaitsForAPlaceInTheWindowIsBounded) {
+  if (testing::kSanitized) GTEST_SKIP() << "takes a minute under a sanitizer";
   Session session = Open();
   Only<AcquireLock>(Fate::kHold);
   std::size_t granted = 0;
@@ -379,9 +381,9 @@ TEST_F(ClientTest, RepliesAndEventsAreAcknowledged) {
 // A sequence that is stuck holds back the floor; what was said above it in a command that failed is
 // said again.
 TEST_F(ClientTest, AcknowledgementsAreRepeatedAfterAFailure) {
-  Session session = Open();
   bool stuck = true;
   bool lose = true;
+  Session session = Open();
   net_->fate = [&](const Command& command) {
     if (const auto* acquire = std::get_if<AcquireLock>(&command.operation)) {
       if (acquire->name == "stuck" && stuck) return Fate::kHold;

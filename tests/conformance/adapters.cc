@@ -13,6 +13,7 @@
 #include "tenure/lockable.h"
 #include "tenure/mutex.h"
 #include "tenure/session.h"
+#include "testing/sanitized.h"
 
 namespace tenure::conformance {
 namespace {
@@ -98,7 +99,7 @@ TEST_P(Conformance, AStopTokenCancelsACoroutinesWait) {
 
 // Two threads name two locks in opposite orders; what they protect is moved to and fro.
 TEST_P(Conformance, ScopedLocksInOppositeOrdersDoNotDeadlock) {
-  constexpr int kRounds = 10;
+  constexpr int kRounds = testing::kSanitized ? 3 : 10;
   // Atomic for the thread sanitizer alone, which does not see through sockets: what is read and
   // written back is only right under the locks.
   std::atomic<int> here = 100;

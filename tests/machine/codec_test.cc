@@ -161,7 +161,7 @@ TEST(CodecTest, CommandsComeBack) {
     EXPECT_EQ(back->events_seen_through, 99u);
     alternatives = std::max(alternatives, command.operation.index() + 1);
   }
-  EXPECT_EQ(alternatives, std::variant_size_v<Operation>);
+  EXPECT_EQ(alternatives, std::variant_size_v<Operation::variant>);
   const auto acquire =
       std::get<AcquireLock>(DecodeCommand(EncodeCommand(AllCommands()[3]))->operation);
   EXPECT_EQ(acquire.name, std::string("a\0\xff", 3));
@@ -182,7 +182,7 @@ TEST(CodecTest, RepliesComeBack) {
     EXPECT_EQ(back->result.index(), reply.result.index());
     alternatives.insert(reply.result.index());
   }
-  EXPECT_EQ(alternatives.size(), std::variant_size_v<decltype(Reply::result)>);
+  EXPECT_EQ(alternatives.size(), std::variant_size_v<ReplyResult::variant>);
   for (const Reply& reply : AllReplies()) {
     const Reply back = *DecodeReply(EncodeReply(reply));
     if (const auto* list = std::get_if<LockList>(&reply.result)) {

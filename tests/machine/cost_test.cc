@@ -17,6 +17,10 @@ namespace {
 
 class CostTest : public MachineTest {
  protected:
+  void SetUp() override {
+    if (testing::kSanitized) GTEST_SKIP() << "costs are judged without sanitizers";
+    MachineTest::SetUp();
+  }
   template <typename Work>
   static double Nanoseconds(Work work) {
     const auto start = std::chrono::steady_clock::now();
@@ -33,9 +37,6 @@ class CostTest : public MachineTest {
 };
 
 TEST_F(CostTest, AHeldLockTakesAtMost300Bytes) {
-#ifdef TENURE_TEST_SANITIZED
-  GTEST_SKIP() << "sanitizers have their own heap";
-#endif
   constexpr int kSessions = 100;
   constexpr int kLocks = 1'000'000;
   std::vector<Client> clients;

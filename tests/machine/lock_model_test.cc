@@ -16,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "machine/machine.h"
 #include "tenure/command.h"
+#include "tests/testing/sanitized.h"
 
 namespace tenure::machine {
 namespace {
@@ -562,7 +563,7 @@ TEST_P(LockModelTest, AgreesWithTheNaiveModel) {
   EXPECT_EQ(machine_.lock_count(), 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, LockModelTest, ::testing::Range(1, 11));
+INSTANTIATE_TEST_SUITE_P(Seeds, LockModelTest, ::testing::Range(1, testing::kSanitized ? 4 : 11));
 
 }  // namespace
 }  // namespace tenure::machine

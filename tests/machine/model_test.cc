@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "machine/machine.h"
+#include "tests/testing/sanitized.h"
 #include "workload.h"
 
 namespace tenure::machine {
@@ -241,7 +242,7 @@ TEST_P(ModelTest, T9_EqualLogsMakeEqualMachinesAtEachIndex) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest, ::testing::Range(1, 11));
+INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest, ::testing::Range(1, testing::kSanitized ? 4 : 11));
 
 TEST(StateHashTest, T9_AnotherOrderOrStampOrValueIsAnotherHash) {
   const auto hash = [](auto change) {

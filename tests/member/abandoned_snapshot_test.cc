@@ -8,6 +8,7 @@
 
 #include "machine/codec.h"
 #include "tests/member/cluster.h"
+#include "tests/testing/sanitized.h"
 
 namespace tenure::member {
 namespace {
@@ -111,6 +112,7 @@ int Once(std::uint64_t seed) {
 }
 
 TEST(AbandonedSnapshotTest, HoldsNobodyOut) {
+  if (testing::kSanitized) GTEST_SKIP() << "takes two minutes under a sanitizer";
   int reached = 0;
   for (std::uint64_t seed = 1; seed <= 200 && reached < 1; ++seed) {
     const int outcome = Once(seed);

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "raft/prng.h"
 #include "tests/raft/cluster.h"
+#include "tests/testing/sanitized.h"
 
 namespace tenure::raft {
 namespace {
@@ -216,11 +217,11 @@ class RandomRun {
   }
 
   void Run(int turns) {
-    for (int i = 0; i < turns && !testing::Test::HasFatalFailure(); ++i) {
+    for (int i = 0; i < turns && !::testing::Test::HasFatalFailure(); ++i) {
       Turn();
       if (prng_.Below(calm_) == 0) Disturb();
     }
-    if (!testing::Test::HasFatalFailure()) Heal();
+    if (!::testing::Test::HasFatalFailure()) Heal();
   }
 
   const Invariants& invariants() const { return invariants_; }
@@ -430,7 +431,7 @@ class RandomRun {
 
 constexpr int kSeedsPerCase = 40;
 
-class RandomCluster : public testing::TestWithParam<int> {};
+class RandomCluster : public ::testing::TestWithParam<int> {};
 
 TEST_P(RandomCluster, KeepsEveryInvariant) {
   Index committed = 0;
@@ -471,7 +472,8 @@ TEST_P(RandomCluster, KeepsEveryInvariant) {
   EXPECT_GT(transfers, 5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomCluster, testing::Range(0, 8));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomCluster,
+                         ::testing::Range(0, tenure::testing::kSanitized ? 3 : 8));
 
 TEST(RandomRunTest, IsReplayedByItsSeed) {
   RandomRun a(4711);
