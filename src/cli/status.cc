@@ -31,7 +31,8 @@ namespace {
 constexpr absl::Duration kOthersPatience = absl::Milliseconds(500);
 
 // Asks several members at once and takes the word of the leader, who alone knows whom it reaches;
-// failing that, of whoever knows of a leader. A member that is asked alone tells what it sees.
+// failing that, of whoever knows of a leader, or kept its memory. A member that is asked alone
+// tells what it sees.
 class Survey {
  public:
   Survey(const std::string& endpoints, absl::Duration timeout)
@@ -52,8 +53,7 @@ class Survey {
         continue;
       }
       if (status->leader == status->answered_by && !status->leader.empty()) return *status;
-      if (!best.has_value() || (best->leader.empty() && !status->leader.empty()))
-        best = std::move(*status);
+      if (!best.has_value() || Worth(*best) < Worth(*status)) best = std::move(*status);
       if (!several) break;
       until_ = Instant::Earlier(until_, ReadMonotonicClocks() + kOthersPatience);
       for (const MemberStatus& member : best->members) {
@@ -84,6 +84,16 @@ class Survey {
     asked.coordinator.backend()->Call(std::move(command), {.timeout = timeout_},
                                       asked.answer.callback());
     return absl::OkStatus();
+  }
+
+  // Without a leader, one that kept its memory knows more than one that starts anew.
+  static int Worth(const ClusterStatus& status) {
+    if (!status.leader.empty()) return 2;
+    for (const MemberStatus& member : status.members) {
+      if (member.id == status.answered_by)
+        return member.role == "follower" || member.role == "candidate" ? 1 : 0;
+    }
+    return 0;
   }
 
   // The next answer to come; nothing when all have answered or the time is over.

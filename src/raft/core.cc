@@ -121,7 +121,11 @@ void Core::Impl::On(const Timer&) {
   if (role_ == Role::kLeader) {
     OnHeartbeatTimer();
   } else if (UntilElection() == 0) {
-    StartPreVote();
+    if (MayCampaign()) {
+      StartPreVote();
+    } else {
+      leader_ = {};  // silent for too long to be called one
+    }
   }
 }
 

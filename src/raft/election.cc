@@ -18,7 +18,8 @@ void Core::Impl::ResetElectionTimer() {
 }
 
 std::optional<std::int64_t> Core::Impl::UntilElection() const {
-  if (!MayCampaign()) return std::nullopt;
+  // Who does not stand has a leader to miss, or waits for nothing.
+  if (!MayCampaign() && leader_.empty()) return std::nullopt;
   // Both waits keep a promise to a leader, so the slower clock counts.
   const std::int64_t timeout = election_timeout_ns_ - now_.LeaderElapsedNs(election_since_);
   const std::int64_t start = -now_.LeaderElapsedNs(may_vote_from_);

@@ -76,7 +76,8 @@ class Core::Impl {
   void On(const MemberId& from, const VoteRequest& request);
   void On(const MemberId& from, const VoteResponse& response);
   void ResetElectionTimer();
-  // Nanoseconds until this member may campaign; absent if its configuration does not let it.
+  // Nanoseconds until this member may campaign, or, if its configuration does not let it, until a
+  // silent leader counts as none; absent if it has none either.
   std::optional<std::int64_t> UntilElection() const;
   bool MayCampaign() const;
   bool HeardFromLeader() const;

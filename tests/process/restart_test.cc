@@ -73,6 +73,12 @@ TEST_F(RestartTest, C10_AMemberWithoutItsMemoryIsNotCountedForTheEarlierOne) {
   EXPECT_THAT(refused.err, IsOneLine());
   EXPECT_EQ(cluster.Status(leader)["leader"], "");
   EXPECT_NE(MemberOf(cluster.Status(leader), name)["role"], "follower");
+  // Who asks all hears the one that kept its memory.
+  EXPECT_TRUE(Eventually([&] {
+    const Result asked = RunTenure({"status", "--json"}, cluster.endpoints());
+    return asked.status == 0 &&
+           nlohmann::json::parse(asked.out)["answered_by"] == Cluster::Name(leader);
+  }));
   // With the third voter there is a quorum again.
   cluster.member(other).Resume();
   EXPECT_EQ(RunTenure({"lock", "a", "--", "true"}, cluster.endpoints()).status, 0);
