@@ -72,6 +72,8 @@ class Session {
   bool Valid() const;
   // How long Valid() stays true if no renewal succeeds any more. Zero when it is over.
   absl::Duration remaining() const;
+  // The TTL that the cluster granted, which may be less than was asked for. Zero if it is empty.
+  absl::Duration ttl() const;
   // Fires once, when the session is lost: never for one that its owner closed before. On the thread
   // that learnt of it.
   std::stop_token lost() const;

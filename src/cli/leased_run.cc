@@ -76,12 +76,9 @@ absl::Status LeasedRun::OpenAndAcquire() {
   if (!session.has_value()) return absl::CancelledError("interrupted");
   if (!session->ok()) return session->status();
   session_ = **std::move(session);
-  // The cluster may have granted less than was asked for; 2 % is for the clocks' drift.
-  const absl::Duration granted = session_.remaining() * 1.02;
-  ttl_ = std::min(flags_.ttl, granted * 1.01);
-  if (session_.Valid() && granted * 1.1 < flags_.ttl) {
-    const absl::Duration most = absl::Floor(granted + absl::Milliseconds(500), absl::Seconds(1));
-    Say(absl::StrCat("the cluster grants leases of ", absl::FormatDuration(most),
+  ttl_ = session_.ttl();
+  if (ttl_ < flags_.ttl) {
+    Say(absl::StrCat("the cluster grants leases of ", absl::FormatDuration(ttl_),
                      " at most: --ttl is taken for that"));
   }
   return Acquire();

@@ -28,6 +28,9 @@ bool Session::Valid() const { return core_ != nullptr && core_->Valid(); }
 absl::Duration Session::remaining() const {
   return core_ == nullptr ? absl::ZeroDuration() : core_->remaining();
 }
+absl::Duration Session::ttl() const {
+  return core_ == nullptr ? absl::ZeroDuration() : core_->ttl();
+}
 std::stop_token Session::lost() const {
   return core_ == nullptr ? std::stop_token() : core_->lost();
 }

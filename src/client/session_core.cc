@@ -230,6 +230,11 @@ absl::Duration SessionCore::remaining() const {
   return absl::Nanoseconds(lease_.RemainingNs(loop().Now()));
 }
 
+absl::Duration SessionCore::ttl() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return absl::Nanoseconds(lease_.ttl_ns());
+}
+
 void SessionCore::Watch(absl::AnyInvocable<void(SessionState)> watcher) {
   const std::lock_guard<std::mutex> lock(watchers_->mutex);
   watchers_->all.push_back(

@@ -55,6 +55,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   bool usable() const { return state_.load(std::memory_order_acquire) <= SessionState::kJeopardy; }
   bool Valid() const;
   absl::Duration remaining() const;
+  absl::Duration ttl() const;
   std::stop_token lost() const { return lost_.get_token(); }
   void Watch(absl::AnyInvocable<void(SessionState)> watcher);
 
