@@ -486,17 +486,18 @@ bool Locks::SettleOne(Lock& lock, std::uint64_t& steps) {
       TellEnded(first);
       continue;
     }
-    // Until somebody can have it, whoever is late may still finish.
-    const bool follows = first->set == nullptr || Ready(*first->set);
-    if (lock.holder != nullptr && overdue && follows) Vacate(lock, ChangeKind::kLost);
-    if (!Free(lock, first->mode, first->permits)) return true;
     const bool alone = first->mode == LockMode::kExclusive;
-    if (first->begin != nullptr) {
-      GrantUnder(first);
-    } else if (first->set == nullptr) {
-      Grant(first);
-    } else if (!GrantIfReady(first)) {
-      return true;
+    if (first->set != nullptr) {
+      // Takes nothing from who is late, and may still finish, before it can have all.
+      if (!GrantIfReady(first)) return true;
+    } else {
+      if (lock.holder != nullptr && overdue) Vacate(lock, ChangeKind::kLost);
+      if (!Free(lock, first->mode, first->permits)) return true;
+      if (first->begin != nullptr) {
+        GrantUnder(first);
+      } else {
+        Grant(first);
+      }
     }
     if (alone) return true;
     // Others may come in with it.
