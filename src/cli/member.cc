@@ -59,7 +59,12 @@ int RunMember(const MemberFlags& flags) {
   }
   const absl::StatusOr<ClusterStatus> status = Ask(*coordinator, flags);
   if (!status.ok()) {
-    Complain("member", status.status().message());
+    std::string text(status.status().message());
+    if (flags.what == MemberFlags::What::kAdd && !absl::IsInvalidArgument(status.status())) {
+      absl::StrAppend(&text, "; ", flags.name, " has to run at ", flags.address,
+                      ", with a --cluster that has it and the others");
+    }
+    Complain("member", text);
     return absl::IsInvalidArgument(status.status()) ? kExitUsage : kExitUnavailable;
   }
   const std::string text = flags.json ? StatusJson(*status) + "\n" : MemberTable(*status);

@@ -440,7 +440,11 @@ std::string Bootstrap::Trouble(Instant now) const {
     if (!not_a_member_.empty()) {
       troubles.push_back(not_a_member_);
     } else if (!missing.empty()) {
-      troubles.push_back(absl::StrCat("waiting for ", absl::StrJoin(missing, ", "), " to start"));
+      // It may be one that is to be added: those answer it when it is.
+      const bool nobody = missing.size() + 1 == options_.members.size();
+      troubles.push_back(
+          absl::StrCat("waiting for ", absl::StrJoin(missing, ", "), " to start",
+                       nobody ? absl::StrCat(", or to let ", options_.self.name, " in") : ""));
     }
   }
   return absl::StrJoin(troubles, "; ");

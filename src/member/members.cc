@@ -130,6 +130,16 @@ void Actor::AdmitChange(AskerRef ref, std::uint64_t id, ChangeMembers change) {
       Fail(pending, std::string(list.status().message()), ReplyCode::kInvalid);
       return;
     }
+    if (core_.has_value()) {
+      for (const auto* servers :
+           {&core_->configuration().voters, &core_->configuration().learners}) {
+        for (const raft::Server& server : *servers) {
+          if (server.id.name == name || server.address != address) continue;
+          Fail(pending, absl::StrCat(server.id.name, " is the member at ", address));
+          return;
+        }
+      }
+    }
     bootstrap_.Welcome(name);
   }
   changes_.push_back(std::move(pending));
@@ -383,7 +393,7 @@ std::string Actor::MajorityLost() const {
     if (all == 0 || left >= all - (all / 2 + 1) + 1) continue;
     return absl::StrCat("only ", left, " of ", all,
                         " voters kept their memory, so what was acknowledged may be gone: an "
-                        "operator must choose a survivor and start a new cluster");
+                        "operator must stop all members and start a new cluster");
   }
   return "";
 }

@@ -199,6 +199,10 @@ TEST(Bootstrap, WhoHasAnotherListIsNamed) {
 TEST(Bootstrap, SaysWhomItWaitsFor) {
   Village village(3);
   village.Start(0);
+  village.DeliverAll();
+  // Or it is to be added to a cluster that they are.
+  EXPECT_EQ(village.at(0).bootstrap->Trouble(village.Now()),
+            "waiting for n2, n3 to start, or to let n1 in");
   village.Start(2);
   village.DeliverAll();
   EXPECT_EQ(village.at(0).bootstrap->Trouble(village.Now()), "waiting for n2 to start");

@@ -176,7 +176,7 @@ TEST(Node, ALostMajorityIsSaid) {
   cluster.Start(0);
   cluster.Start(1);
   ASSERT_TRUE(world.RunUntil(
-      [&] { return absl::StrContains(cluster.Status(2).message, "an operator must choose"); },
+      [&] { return absl::StrContains(cluster.Status(2).message, "an operator must stop"); },
       absl::Seconds(20)))
       << cluster.Status(2).message;
   EXPECT_EQ(cluster.Leader(), -1);

@@ -116,6 +116,7 @@ TEST_F(MemberCommandTest, WhatCannotBeIsRefusedInOneLine) {
   ExpectRefused({"add", "n5"}, 64, "ID=HOST:PORT");
   ExpectRefused({"add", "n2=127.0.0.1:1"}, 64, "remove it before");
   ExpectRefused({"add", "n4=127.0.0.1:x"}, 64, "which is not host:port");
+  ExpectRefused({"add", "n4=" + cluster.address(1)}, 64, "n2 is the member at");
   ExpectRefused({"add", "n 4=127.0.0.1:1"}, 64, "no name for a member");
   ExpectRefused({"remove"}, 64, "");
   const Result absent = RunTenure({"member", "remove", "n9"}, endpoints_);
@@ -124,8 +125,7 @@ TEST_F(MemberCommandTest, WhatCannotBeIsRefusedInOneLine) {
               AllOf(IsOneLine(), HasSubstr("no member is named n9"), HasSubstr("n1, n2, n3")));
   // Who joins has to be there in time; it stays a learner that counts for nothing.
   const std::string nobody = absl::StrCat("127.0.0.1:", FreePorts(1)[0]);
-  ExpectRefused({"add", "n4=" + nobody, "--timeout=1s"}, 69,
-                "no answer in time, it may have happened");
+  ExpectRefused({"add", "n4=" + nobody, "--timeout=1s"}, 69, "n4 has to run at " + nobody);
   ExpectServes();
   // Without a quorum nothing changes, and that is said within the time given.
   const int leader = cluster.AwaitLeader();
