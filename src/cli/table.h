@@ -7,7 +7,8 @@
 
 namespace tenure::cli {
 
-// Rows of cells as lines of aligned columns; the first row is the heading.
+// Rows of cells as lines of aligned columns; the first row is the heading. Names and values are
+// anybody's: what would move a terminal's cursor is shown as \xHH.
 std::string Table(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace tenure::cli

@@ -1,0 +1,28 @@
+// What tables show of names and values that anybody may choose.
+#include "cli/table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace tenure::cli {
+namespace {
+
+TEST(TableTest, AlignsItsColumns) {
+  EXPECT_EQ(Table({{"LOCK", "HOLDER"}, {"printer/3", "a"}}),
+            "LOCK       HOLDER\n"
+            "printer/3  a\n");
+}
+
+TEST(TableTest, ShowsControlCharactersByTheirCodes) {
+  const std::string table = Table({{"VALUE"}, {std::string("\x1b[2J\ntwo\tthree\x7f\0", 16)}});
+  EXPECT_EQ(table, "VALUE\n\\x1b[2J\\x0atwo\\x09three\\x7f\\x00\n");
+}
+
+TEST(TableTest, LeavesOtherAlphabetsAlone) {
+  EXPECT_EQ(Table({{"NAME"}, {"прин́тер"}}), "NAME\nприн́тер\n");
+}
+
+}  // namespace
+}  // namespace tenure::cli
