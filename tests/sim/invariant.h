@@ -40,6 +40,12 @@ struct Hold {
   LockGuard guard;  // empty once it was given back
 };
 
+// Names of what is not an exclusive lock. What administrators break is apart from the rest.
+inline constexpr char kSharedPrefix[] = "shared-";
+inline constexpr char kSemaphore[] = "permits";
+inline constexpr std::uint64_t kPermits = 4;
+inline constexpr char kBreakable[] = "breakable";
+
 // Something else that a client has: an exclusive or shared lock, permits, a lead.
 struct Share {
   std::string name;  // of an election: with a prefix

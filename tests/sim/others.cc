@@ -10,11 +10,6 @@
 namespace tenure::sim {
 namespace {
 
-constexpr std::uint64_t kPermits = 4;
-// What administrators break is apart from the rest: who is broken may believe in what it held until
-// it hears of it.
-constexpr char kBreakable[] = "breakable";
-
 bool IsBreakable(const std::string& name) { return name == kBreakable; }
 
 }  // namespace
@@ -70,7 +65,7 @@ std::stop_token Others::Stopped(std::uint64_t id) {
 
 void Others::LockOne(Session& session) {
   const std::uint64_t id = ++last_id_;
-  const std::string name = Chance(0.2) ? kBreakable : absl::StrCat("shared-", Below(3));
+  const std::string name = Chance(0.2) ? kBreakable : absl::StrCat(kSharedPrefix, Below(3));
   const bool shared = Chance(0.6);
   LockOptions options;
   options.wait = AWait();
@@ -107,13 +102,13 @@ void Others::TakePermits(Session& session) {
   options.wait = AWait();
   options.cancel = Stopped(id);
   const std::uint64_t permits = options.permits;
-  session.semaphore("permits", kPermits)
+  session.semaphore(kSemaphore, kPermits)
       .Acquire(std::move(options),
                Safe([this, id, permits, session = session.id()](absl::StatusOr<LockGuard> guard) {
                  waits_.erase(id);
                  cancels_.erase(id);
                  if (!guard.ok()) return;
-                 Share share{.name = "permits", .token = guard->token(), .permits = permits};
+                 Share share{.name = kSemaphore, .token = guard->token(), .permits = permits};
                  Keep(id, session, {share}).guard = *std::move(guard);
                  Rearm(id);
                }));
@@ -127,12 +122,12 @@ void Others::TakeSet(Session& session) {
     if (Chance(0.4)) continue;
     const bool shared = Chance(0.5);
     locks.push_back(
-        {absl::StrCat("shared-", i), shared ? LockMode::kShared : LockMode::kExclusive});
+        {absl::StrCat(kSharedPrefix, i), shared ? LockMode::kShared : LockMode::kExclusive});
     shares.push_back({.name = locks.back().name, .shared = shared});
   }
   if (locks.empty()) {
-    locks.push_back({"shared-0"});
-    shares.push_back({.name = "shared-0"});
+    locks.push_back({absl::StrCat(kSharedPrefix, 0)});
+    shares.push_back({.name = absl::StrCat(kSharedPrefix, 0)});
   }
   std::reverse(locks.begin(), locks.end());
   std::reverse(shares.begin(), shares.end());

@@ -138,7 +138,7 @@ class ExactlyOnce final : public Invariant {
     if (ended != state_.ended.end() && ended->second < token)
       Fail(absl::StrCat("session ", claim.first, " had ended, and is granted ", lock));
     // What may be shared, or broken, "naive locks" judges.
-    if (absl::StartsWith(lock, "shared-") || lock == "permits" || lock == "breakable") return;
+    if (absl::StartsWith(lock, kSharedPrefix) || lock == kSemaphore || lock == kBreakable) return;
     Held& held = state_.last_held[lock];
     if (held.token != 0 && !state_.released.contains(held.token) &&
         !state_.ended.contains(held.session)) {

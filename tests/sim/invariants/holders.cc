@@ -9,8 +9,6 @@
 namespace tenure::sim {
 namespace {
 
-constexpr std::uint64_t kPermits = 4;  // of the simulator's semaphore
-
 class Holders final : public Invariant {
  public:
   explicit Holders(Scene& scene) : Invariant(scene, "holders") {}

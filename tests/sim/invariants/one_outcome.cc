@@ -1,6 +1,7 @@
-// An operation has one outcome, whoever asks; nobody begins what is done; an attempt begins where
-// the last acknowledged recovery point stands. A cluster that was wiped and bootstrapped anew knows
-// nothing of an earlier one's: tokens tell which one spoke. DESIGN section 5; PITFALLS I1, I6.
+// An operation has one outcome, whoever asks, and it is not of an attempt that was taken over;
+// nobody begins what is done; an attempt begins where the last acknowledged recovery point stands.
+// A cluster that was wiped and bootstrapped anew knows nothing of an earlier one's: tokens tell
+// which one spoke. DESIGN section 5; PITFALLS I1, I6.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -25,6 +26,7 @@ class OneOutcome final : public Invariant {
   void OnAttempt(const std::string& key, Revision token, const std::string& point,
                  absl::Duration asked) override {
     Key& known = KeyOf(key, token);
+    known.newest = std::max(known.newest, token);
     if (known.outcome != 0 && known.outcome_at < asked) {
       return Fail(absl::StrCat(key, " has the outcome of attempt ", known.outcome, ", and attempt ",
                                token, " begins"));
@@ -47,6 +49,10 @@ class OneOutcome final : public Invariant {
   }
   void OnOutcome(const std::string& key, Revision token, absl::Duration asked) override {
     Key& known = KeyOf(key, token);
+    if (token < known.newest) {
+      return Fail(absl::StrCat(key, " has the outcome of attempt ", token, ", which attempt ",
+                               known.newest, " had taken over"));
+    }
     if (known.outcome == 0) {
       known.outcome = token;
       known.outcome_at = scene_.world.now();
@@ -60,6 +66,7 @@ class OneOutcome final : public Invariant {
   struct Key {
     Revision outcome = 0;  // whose; 0: none is known
     absl::Duration outcome_at;
+    Revision newest = 0;  // of the attempts that began
     int point = 0;
     absl::Duration point_at;
   };
