@@ -87,6 +87,7 @@ fi
 export TZ=UTC
 declare -A member
 serve() {  # ID CLUSTER
+  : >"$scratch/$1.out"  # may be read before its writer runs
   set -m
   "${bound[@]}" "$bin/tenure" serve --id="$1" --cluster="$2" --new \
     >"$scratch/$1.out" 2>"$scratch/$1.log" </dev/null &
