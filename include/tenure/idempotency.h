@@ -217,8 +217,8 @@ class IdempotencyStore {
   // is abandoned, and the call answers kCancelled.
   using ResultCallback = absl::AnyInvocable<void(absl::StatusOr<std::string>) &&>;
   // The same without a thread that waits: `fn` starts the operation and gives what came of it to
-  // `finish`; the attempt lives until then. `fn` and `done` run once at most and exactly once, on
-  // the backend's Loop, inside this call or inside `finish`, and must not block.
+  // `finish`; the attempt lives until then. `fn` runs once at most and `done` once, on the
+  // backend's Loop, inside this call or inside `finish`; they must not block.
   void Execute(absl::string_view key, absl::string_view fingerprint,
                absl::AnyInvocable<void(Attempt&, ResultCallback finish) &&> fn,
                ExecuteOptions options, ResultCallback done);

@@ -26,8 +26,7 @@ std::string Waiting(std::uint64_t waiting, absl::string_view before) {
 std::string HeldBack(absl::string_view name, std::int64_t held_back_ns) {
   return absl::StrCat(name, " is not granted yet, for another ", Seconds(held_back_ns),
                       ": its last holder was lost, and had asked for that (lock_delay); or this "
-                      "cluster is new, and "
-                      "lets holders of an earlier one run out");
+                      "cluster is new, and lets holders of an earlier one run out");
 }
 
 }  // namespace

@@ -170,8 +170,7 @@ void ObserverCore::Take(Batch batch) {
     read_.push_back(std::move(news));
   }
   if (batch.holder.has_value()) {
-    // All of it was told as of this revision.
-    // Of others who share it what was seen of them stands.
+    // All of it was told as of this revision; of others who share it what was seen of them stands.
     if (holders_.empty() || holders_.front().token != batch.holder->token)
       SetHolder(*std::move(batch.holder));
     if (!read_.empty()) read_.back().holder = Holder();
