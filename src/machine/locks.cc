@@ -68,16 +68,13 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
   if (free && held_back_ns == 0) {
     if (lock == nullptr) lock = Create(place, request.kind, request.name);
     if (acquire != nullptr) SetTotal(*lock, acquire->total);
-    if (lock->holder != nullptr) {
-      Vacate(*lock, ChangeKind::kLost);
-      SettleRest(steps);
-    }
+    if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kLost);
     if (mode != LockMode::kExclusive) {
       Wait* share = NewWait(*lock, session, sequence, core_->Raise());
       Fill(*share, request);
       TakeShare(share, core_->Raise());
       reply.result = GrantOf(*lock, *share);
-      return;
+      return SettleRest(steps);
     }
     session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
     Grant(*lock, session, sequence, request.value, core_->Raise());
@@ -87,7 +84,7 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
     }
     Record(*lock, lock->token, ChangeKind::kGranted);
     reply.result = LockGranted{lock->token};
-    return;
+    return SettleRest(steps);
   }
   if (!HasRoomToWait(session, lock == nullptr ? 0 : lock->queue.size,
                      core_->limits.waiters_per_lock_max, reply)) {
@@ -508,8 +505,9 @@ bool Locks::SettleOne(Lock& lock, std::uint64_t& steps) {
 }
 
 void Locks::SettleAfterLeaving(Lock& lock, std::uint64_t& steps) {
-  // An exclusive holder lets nobody in, whoever leaves; what is pending has its turn to come.
-  if (lock.holder == nullptr && lock.queue.first != nullptr && lock.pending == 0) {
+  // A holder in time lets nobody in, whoever leaves; what is pending has its turn to come.
+  if ((lock.holder == nullptr || Overdue(lock)) && lock.queue.first != nullptr &&
+      lock.pending == 0) {
     Settle(lock, steps);
   }
 }

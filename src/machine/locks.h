@@ -310,7 +310,8 @@ class Locks {
   bool Settle(Lock& lock, std::uint64_t& steps);
   // The same for one lock alone: others that it touches are left in `unsettled_`.
   bool SettleOne(Lock& lock, std::uint64_t& steps);
-  // Settles what others have left in `unsettled_`.
+  // Settles what others have left in `unsettled_`. Not before what was vacated has been taken or
+  // removed: who is settled takes all that is free.
   void SettleRest(std::uint64_t& steps);
   // Leaves the rest to clean-up. False, for the caller to return.
   bool PutOff(Lock& lock);

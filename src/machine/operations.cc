@@ -79,16 +79,13 @@ void Locks::Run(Session& session, Sequence sequence, const Begin& begin, Reply& 
   core_->hash.AddSigned(OperationOf(*lock)->retention_ns);
   core_->hash.AddBytes(begin.fingerprint);
   if (claimable) {
-    if (lock->holder != nullptr) {
-      Vacate(*lock, ChangeKind::kLost);
-      SettleRest(steps);
-    }
+    if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kLost);
     session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
     Grant(*lock, session, sequence, "", core_->Raise());
     StartAttempt(*lock, begin.deadline_ns);
     const OperationRecord& record = *OperationOf(*lock);
     reply.result = AttemptStarted{lock->token, record.point, record.attempts};
-    return;
+    return SettleRest(steps);
   }
   if (lock->holder == nullptr && OperationOf(*lock)->expires_ns == kWaitForever) SetExpiry(*lock);
   AttemptInProgress& progress = reply.result.emplace<AttemptInProgress>(DescribeAttempt(*lock));
@@ -196,9 +193,9 @@ void Locks::Run(Session& session, const Forget& forget, Reply& reply) {
                                  running ? "an attempt in progress" : "somebody who waits for it"));
     }
     if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kReleased);
-    SettleRest(steps);
     core_->Raise();
     RemoveOperation(*lock);
+    SettleRest(steps);
   }
   reply.result = OperationForgotten{};
 }

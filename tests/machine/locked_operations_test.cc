@@ -337,5 +337,78 @@ TEST_F(LockedOperationsTest, ASnapshotHasBothAsOneAndWhoWaits) {
   ExpectBothFree();
 }
 
+// Behind an attempt that is overdue at x waits a set that cannot have all yet, and somebody behind
+// it.
+class OverdueBehindASetTest : public LockedOperationsTest {
+ protected:
+  void SetUp() override {
+    LockedOperationsTest::SetUp();
+    for (Client* client : {&late_, &elsewhere_, &all_, &next_, &other_}) *client = Open(60);
+  }
+  void Wait(Operation wanted) {
+    Attempt(Do(late_.Next(Ask("k", 0, 5 * kSecond))));
+    Token(Acquire(elsewhere_, "y"));
+    EXPECT_TRUE(Is<LockQueued>(Do(all_.Next(AcquireAll{{{"x"}, {"y"}}, kWaitForever, "v", ""}))));
+    const Sequence set = all_.last;
+    Do(next_.Next(std::move(wanted)));
+    Pass(6);
+    EXPECT_EQ(Look("x").holder.session, late_.session);  // may still finish
+    EXPECT_TRUE(Is<WaitCancelled>(Cancel(all_, set)));
+  }
+  Client late_, elsewhere_, all_, next_, other_;
+};
+
+TEST_F(OverdueBehindASetTest, WhoIsNextHasTheLockOnceTheSetLeaves) {
+  Wait(AcquireLock{"x", kWaitForever, ""});
+  EXPECT_EQ(Look("x").holder.session, next_.session);
+  EXPECT_EQ(Look("x").waiting, 0u);
+}
+
+TEST_F(OverdueBehindASetTest, OneAttemptsTheKeyThoughAnotherAsksWithoutTheLock) {
+  Wait(Ask());
+  Plain(other_);
+  EXPECT_EQ(Look("x").holder.session, next_.session);
+  EXPECT_EQ(See().holder.token, Look("x").holder.token);
+  EXPECT_TRUE(Is<AttemptFinished>(Finish(next_, See().holder.token)));
+}
+
+TEST_F(OverdueBehindASetTest, AKeyIsNotForgottenUnderWhoBeginsIt) {
+  Wait(Ask());
+  EXPECT_EQ(Do(other_.Next(Forget{"pay", "k"})).code, ReplyCode::kConflict);
+  EXPECT_TRUE(Is<LockQueued>(Acquire(other_, "x", kWaitForever)));
+  EXPECT_EQ(See().holder.token, Look("x").holder.token);
+}
+
+// The clean-up of an entry has a budget: what a dead waiter holds up is settled by whoever comes.
+TEST_F(LockedOperationsTest, OneAttemptsTheKeyThoughTheCleanUpIsBehind) {
+  Genesis genesis;
+  genesis.limits.cleanup_per_entry = 2;
+  Start(genesis);
+  Client late = Open(60), dead = Open(4), waiter = Open(60), other = Open(60);
+  Attempt(Do(late.Next(Ask("k", 0, 5 * kSecond))));
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(Is<LockQueued>(Acquire(dead, "x", kWaitForever)));
+  EXPECT_TRUE(Is<AttemptInProgress>(Wait(waiter)));
+  now += 6 * kSecond;
+  const int started = Is<AttemptStarted>(Plain(other)) + (Begun(waiter).token != 0);
+  EXPECT_EQ(started, 1);
+}
+
+// The same with the key forgotten in place of begun.
+TEST_F(LockedOperationsTest, AKeyIsForgottenWholeThoughTheCleanUpIsBehind) {
+  Genesis genesis;
+  genesis.limits.cleanup_per_entry = 2;
+  Start(genesis);
+  Client late = Open(60), dead = Open(4), waiter = Open(60), other = Open(60);
+  Attempt(Do(late.Next(Ask("k", 0, 5 * kSecond))));
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(Is<LockQueued>(Acquire(dead, "x", kWaitForever)));
+  EXPECT_TRUE(Is<AttemptInProgress>(Wait(waiter)));
+  now += 6 * kSecond;
+  Do(other.Next(Forget{"pay", "k"}));
+  Pass(1);
+  EXPECT_EQ(Look("x").holder.session, waiter.session);
+  EXPECT_EQ(See().holder.token, Look("x").holder.token);
+  Acquire(other, "x");
+}
+
 }  // namespace
 }  // namespace tenure::machine
