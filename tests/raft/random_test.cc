@@ -429,7 +429,7 @@ class RandomRun {
   std::uint64_t digest_ = 0;
 };
 
-constexpr int kSeedsPerCase = 40;
+constexpr int kSeedsPerCase = tenure::testing::kSanitized ? 5 : 40;
 
 class RandomCluster : public ::testing::TestWithParam<int> {};
 
@@ -460,6 +460,8 @@ TEST_P(RandomCluster, KeepsEveryInvariant) {
     transfers += run.transfers;
   }
   RecordProperty("committed", static_cast<int>(committed));
+  EXPECT_GT(committed, 0u);
+  if (tenure::testing::kSanitized) return;  // a few runs need not visit everything
   // The runs did visit what they are for.
   EXPECT_GT(committed, 1000u);
   EXPECT_GT(reads, 500);
@@ -473,7 +475,7 @@ TEST_P(RandomCluster, KeepsEveryInvariant) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomCluster,
-                         ::testing::Range(0, tenure::testing::kSanitized ? 3 : 8));
+                         ::testing::Range(0, tenure::testing::kSanitized ? 1 : 8));
 
 TEST(RandomRunTest, IsReplayedByItsSeed) {
   RandomRun a(4711);
