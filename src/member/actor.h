@@ -128,6 +128,8 @@ class Actor final : public Node, public TransportSink {
   void Settle();
   void Arm();
   void DoBootstrap(Bootstrap::Output output);
+  // Logs what keeps it from entering a cluster: once it has for a while, and when that changes.
+  void SayTrouble();
   void OnEntered(Bootstrap::Entering entering, absl::Status status);
 
   // ---- output.cc
@@ -252,6 +254,8 @@ class Actor final : public Node, public TransportSink {
 
   Bootstrap bootstrap_;
   Instant bootstrap_deadline_ = Instant::InfiniteFuture();
+  std::string trouble_said_;
+  Instant trouble_due_;
   std::optional<raft::Core> core_;
   Instant core_deadline_ = Instant::InfiniteFuture();
   machine::Machine machine_;

@@ -126,8 +126,12 @@ void Actor::AdmitChange(AskerRef ref, std::uint64_t id, ChangeMembers change) {
       return;
     }
     const std::string& address = pending.change.address;
-    if (const auto list = ParseClusterList(absl::StrCat(name, "=", address)); !list.ok()) {
-      Fail(pending, std::string(list.status().message()), ReplyCode::kInvalid);
+    const auto list = ParseClusterList(absl::StrCat(name, "=", address));
+    if (!list.ok() || list->size() != 1) {
+      Fail(pending,
+           list.ok() ? absl::StrCat("'", address, "' is not one host:port")
+                     : std::string(list.status().message()),
+           ReplyCode::kInvalid);
       return;
     }
     if (core_.has_value()) {

@@ -16,6 +16,9 @@
 namespace tenure::member {
 namespace {
 
+// All listed members start at about the same time: before that nothing need be said.
+constexpr absl::Duration kTroublePatience = absl::Seconds(2);
+
 // What one turn takes on, so that heartbeats and timers are never late for long.
 constexpr std::size_t kRequestsPerTurn = 8192;
 // An entry's payload is cut near this, so that it fits into one append.
@@ -57,6 +60,7 @@ void Actor::Begin() {
 
   if (recovered_.cluster.empty()) {
     Log(absl::StrCat("starts as a new incarnation, ", self_.ToString()));
+    trouble_due_ = now_ + kTroublePatience;
     DoBootstrap(bootstrap_.Timer(now_));
     return;
   }
@@ -145,6 +149,7 @@ void Actor::TakeTimers() {
   if (core_.has_value() && now_.Reached(core_deadline_)) Step(raft::Timer{});
   TendMembers();
   if (now_.Reached(bootstrap_deadline_)) DoBootstrap(bootstrap_.Timer(now_));
+  SayTrouble();
 }
 
 void Actor::TakeRequests() {
@@ -273,6 +278,15 @@ void Actor::Arm() {
 
 // ---- First start
 // -------------------------------------------------------------------------------------
+
+void Actor::SayTrouble() {
+  if (core_.has_value() || !begun_ || !now_.Reached(trouble_due_)) return;
+  std::string trouble = bootstrap_.Trouble(now_);
+  if (trouble.empty() || trouble == trouble_said_) return;
+  Log(trouble);
+  trouble_said_ = std::move(trouble);
+  trouble_due_ = now_ + kTroublePatience;
+}
 
 void Actor::DoBootstrap(Bootstrap::Output output) {
   bootstrap_deadline_ = output.deadline;

@@ -1,4 +1,5 @@
 // Whole clusters of real members in the virtual world.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -97,6 +98,7 @@ TEST(Node, AMemberWaitsForTheOthersAndSaysForWhom) {
   const ClusterStatus status = cluster.Status(0);
   EXPECT_TRUE(status.cluster.empty());
   EXPECT_EQ(status.message, "waiting for n2 to start");
+  EXPECT_THAT(cluster.log(0), ::testing::Contains("n1: waiting for n2 to start"));
   ASSERT_EQ(status.members.size(), 3u);
   EXPECT_EQ(status.members[0].role, "free");
   EXPECT_TRUE(status.members[2].reachable);

@@ -115,6 +115,7 @@ TEST_F(MemberCommandTest, WhatCannotBeIsRefusedInOneLine) {
   ExpectRefused({"promote", "n9"}, 64, "n9 is not a learner");
   ExpectRefused({"add", "n5"}, 64, "ID=HOST:PORT");
   ExpectRefused({"add", "n2=127.0.0.1:1"}, 64, "remove it before");
+  ExpectRefused({"add", "n4=127.0.0.1:1,n5=127.0.0.1:2"}, 64, "is not one host:port");
   ExpectRefused({"add", "n4=127.0.0.1:x"}, 64, "which is not host:port");
   ExpectRefused({"add", "n4=" + cluster.address(1)}, 64, "n2 is the member at");
   ExpectRefused({"add", "n 4=127.0.0.1:1"}, 64, "no name for a member");
