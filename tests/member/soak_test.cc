@@ -408,9 +408,9 @@ TEST_P(SoakTest, T9NoTwoHoldersAndEqualStatesWhateverHappens) {
   }
   EXPECT_GT(cycles, kRuns * 60);
   EXPECT_GT(compared, kRuns * 600) << "states were hardly ever compared";
-  EXPECT_GT(hand_overs, kRuns / 2);
+  EXPECT_GE(hand_overs, kRuns / 2);
   if (!GetParam()) {
-    EXPECT_GT(forgotten, kRuns / 4);
+    EXPECT_GE(forgotten, kRuns / 4);
   }
 }
 
