@@ -86,6 +86,12 @@ ClusterStatus Actor::Status() const {
   return status;
 }
 
+bool Actor::SomebodyElseSaysItIs(const MemberId& id) const {
+  const std::uint64_t heard = bootstrap_.HeardIncarnation(id.name);
+  return id != self_ && heard != 0 && heard != id.incarnation &&
+         bootstrap_.Present(id.name, loop_.Now());
+}
+
 MemberStatus Actor::StatusOf(const raft::Server& server) const {
   MemberStatus member;
   member.id = server.id;
@@ -99,11 +105,14 @@ MemberStatus Actor::StatusOf(const raft::Server& server) const {
                                                            : "candidate";
     return member;
   }
-  if (core_->lost(server.id) || (heard != 0 && heard != server.id.incarnation)) {
-    member.role = "lost";  // another incarnation of that name is about
+  const auto progress = core_->progress(server.id);
+  const bool answers = progress.has_value() && progress->active;
+  const bool another = heard != 0 && heard != server.id.incarnation;
+  if (core_->lost(server.id) || (another && !answers)) {
+    member.role = "lost";  // another incarnation of that name is about, and this one is not
     return member;
   }
-  if (const auto progress = core_->progress(server.id)) {
+  if (progress.has_value()) {
     member.role = "follower";
     member.reachable = progress->active;
     member.applied = progress->applied;
@@ -131,6 +140,10 @@ std::string Actor::Advice(const ClusterStatus& status) const {
                                     "caught up and taken its place"));
     } else if (leading() && !member.reachable) {
       advice.push_back(absl::StrCat(member.id.name, " does not answer"));
+    } else if (leading() && SomebodyElseSaysItIs(member.id)) {
+      advice.push_back(absl::StrCat(member.id.name,
+                                    " answers, and another process says that it is that, too: it "
+                                    "counts for nothing, and is to be stopped if it stays"));
     }
   }
   if (const std::string lost = MajorityLost(); !lost.empty()) advice.push_back(lost);

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "tests/process/cluster.h"
@@ -82,6 +83,30 @@ TEST_F(RestartTest, C10_AMemberWithoutItsMemoryIsNotCountedForTheEarlierOne) {
   // With the third voter there is a quorum again.
   cluster.member(other).Resume();
   EXPECT_EQ(RunTenure({"lock", "a", "--", "true"}, cluster.endpoints()).status, 0);
+}
+
+// A second process under a member's id, by mistake at another address, changes nothing.
+TEST_F(RestartTest, WhoeverBorrowsAMembersNameCountsForNothing) {
+  Cluster cluster;
+  const int leader = cluster.AwaitLeader();
+  const int real = cluster.AllBut(leader)[0];
+  std::string list;
+  for (int i = 0; i < 3; ++i) {
+    const std::string address =
+        i == real ? absl::StrCat("127.0.0.1:", FreePorts(1)[0]) : cluster.address(i);
+    absl::StrAppend(&list, i == 0 ? "" : ",", Cluster::Name(i), "=", address);
+  }
+  const std::string name = Cluster::Name(real);
+  Process second = Tenure({"serve", "--id=" + name, "--cluster=" + list}, cluster.endpoints());
+  EXPECT_TRUE(Eventually([&] {
+    return absl::StrContains(cluster.Status(leader)["message"].get<std::string>(),
+                             "another process says that it is that");
+  }));
+  EXPECT_EQ(MemberOf(cluster.Status(leader), name)["role"], "follower");
+  EXPECT_EQ(cluster.Status(leader)["may_stop_one"], true);
+  second.Kill();
+  EXPECT_TRUE(Eventually([&] { return cluster.Status(leader)["message"] == ""; }));
+  EXPECT_EQ(MemberOf(cluster.Status(leader), name)["role"], "follower");
 }
 
 // T10: a cluster that kept nothing and starts again holds grants back while an earlier holder may
