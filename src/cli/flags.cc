@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
@@ -418,6 +419,13 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
     return Ending{kExitOk, app.help()};
   } catch (const CLI::CallForVersion& version) {
     return Ending{kExitOk, version.what()};
+  } catch (const CLI::ExtrasError&) {
+    for (CLI::App* subcommand : app.get_subcommands()) used = subcommand->get_name();
+    const bool runs = used == "lock" || used == "elect" || used == "once";
+    const bool forgotten = runs && dashes == arguments.end();
+    return Usage(used, absl::StrCat("not expected: ", absl::StrJoin(app.remaining(true), " "),
+                                    forgotten ? "; COMMAND stands after `--`" : "",
+                                    "; see `tenure ", used, used.empty() ? "" : " ", "--help`"));
   } catch (const CLI::ParseError& error) {
     for (CLI::App* subcommand : app.get_subcommands()) used = subcommand->get_name();
     std::string hint = absl::StrCat("; see `tenure ", used, used.empty() ? "" : " ", "--help`");
