@@ -105,7 +105,8 @@ TEST_F(RestartTest, WhoeverBorrowsAMembersNameCountsForNothing) {
   EXPECT_EQ(MemberOf(cluster.Status(leader), name)["role"], "follower");
   EXPECT_EQ(cluster.Status(leader)["may_stop_one"], true);
   second.Kill();
-  EXPECT_TRUE(Eventually([&] { return cluster.Status(leader)["message"] == ""; }));
+  EXPECT_TRUE(
+      Eventually([&] { return cluster.Status(leader)["message"].get<std::string>().empty(); }));
   EXPECT_EQ(MemberOf(cluster.Status(leader), name)["role"], "follower");
 }
 
