@@ -49,6 +49,12 @@ std::optional<int> ServeOnce(const ServeFlags& flags, Signals& signals) {
     Complain("serve", member.status().message());
     return ExitStatusFor(member.status());
   }
+  if (flags.development) {
+    std::fprintf(
+        stderr,
+        "tenure: no --cluster: one member, in memory, for development; --new is implied: it "
+        "takes it that no holder of an earlier lock still runs\n");
+  }
   std::printf("tenure: %s serves on %s\n", flags.id.c_str(), (*member)->address().c_str());
   std::fflush(stdout);
 
@@ -77,13 +83,6 @@ int RunServe(const ServeFlags& flags) {
   // A log whose reader went away is no reason to stop serving.
   signal(SIGPIPE, SIG_IGN);
   Signals signals({SIGINT, SIGTERM});
-  if (flags.development) {
-    std::fprintf(
-        stderr,
-        "tenure: no --cluster: one member, in memory, for development; --new is implied: it "
-        "takes it that no holder of an earlier lock still runs\n");
-  }
-
   while (true) {
     if (const std::optional<int> status = ServeOnce(flags, signals)) return *status;
   }

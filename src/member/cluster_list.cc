@@ -106,9 +106,9 @@ absl::Status ValidateMemberOptions(const MemberOptions& options) {
   if (!members.ok()) return members.status();
   if (std::none_of(members->begin(), members->end(),
                    [&](const Peer& peer) { return peer.name == options.id; })) {
-    return absl::InvalidArgumentError(absl::StrCat("this member's id is \"", options.id,
-                                                   "\", which the cluster's list \"",
-                                                   options.cluster, "\" does not name"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("this member's id is \"", options.id, "\", which the cluster's list \"",
+                     options.cluster, "\" does not name: give it one of those, or name it there"));
   }
   if (options.heartbeat_interval <= absl::ZeroDuration() ||
       options.election_timeout_min < 2 * options.heartbeat_interval ||
@@ -116,7 +116,7 @@ absl::Status ValidateMemberOptions(const MemberOptions& options) {
       options.election_timeout_max > absl::Minutes(10)) {
     return absl::InvalidArgumentError(
         "the election timeout's minimum must be at least two heartbeat intervals, and below its "
-        "maximum");
+        "maximum, which is ten minutes at most");
   }
   if (options.ttl_max < absl::Seconds(1) || options.ttl_max > absl::Hours(24)) {
     return absl::InvalidArgumentError("ttl_max must be between one second and one day");

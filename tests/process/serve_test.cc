@@ -25,6 +25,9 @@ TEST_F(ServeTest, ATakenPortIsSaidInOneLine) {
   EXPECT_EQ(result.out, "");
   EXPECT_THAT(result.err, AllOf(IsOneLine(), HasSubstr(taken.address()),
                                 HasSubstr("stop it or choose another")));
+  const Result alone = RunTenure({"serve", absl::StrCat("--listen=", taken.address())});
+  EXPECT_EQ(alone.status, 69);
+  EXPECT_THAT(alone.err, IsOneLine());
 }
 
 // Of two members on one port, the second is refused and the first goes on.
@@ -42,7 +45,8 @@ TEST_F(ServeTest, WhatCannotWorkIsSaidInOneLine) {
     std::string said;
   };
   for (const auto& [arguments, said] : std::vector<Wrong>{
-           {{"serve", "--id=n4", "--cluster=n1=127.0.0.1:1,n2=127.0.0.1:2"}, "n4"},
+           {{"serve", "--id=n4", "--cluster=n1=127.0.0.1:1,n2=127.0.0.1:2"},
+            "give it one of those"},
            {{"serve", "--cluster=n1=127.0.0.1:1"}, "--id"},
            {{"serve", "--id=n1", "--cluster=n1"}, "n1=host:port"},
            {{"serve", "--id=n1", "--cluster=n1=127.0.0.1"}, "n1=host:port"},
