@@ -379,35 +379,35 @@ TEST_F(OverdueBehindASetTest, AKeyIsNotForgottenUnderWhoBeginsIt) {
   EXPECT_EQ(See().holder.token, Look("x").holder.token);
 }
 
-// The clean-up of an entry has a budget: what a dead waiter holds up is settled by whoever comes.
-TEST_F(LockedOperationsTest, OneAttemptsTheKeyThoughTheCleanUpIsBehind) {
-  Genesis genesis;
-  genesis.limits.cleanup_per_entry = 2;
-  Start(genesis);
-  Client late = Open(60), dead = Open(4), waiter = Open(60), other = Open(60);
-  Attempt(Do(late.Next(Ask("k", 0, 5 * kSecond))));
-  for (int i = 0; i < 10; ++i) EXPECT_TRUE(Is<LockQueued>(Acquire(dead, "x", kWaitForever)));
-  EXPECT_TRUE(Is<AttemptInProgress>(Wait(waiter)));
-  now += 6 * kSecond;
-  const int started = Is<AttemptStarted>(Plain(other)) + (Begun(waiter).token != 0);
+// The clean-up of an entry has a budget: what dead waiters hold up is settled by whoever comes.
+class CleanUpBehindTest : public LockedOperationsTest {
+ protected:
+  void SetUp() override {
+    Genesis genesis;
+    genesis.limits.cleanup_per_entry = 2;
+    Start(genesis);
+    Client late = Open(60), dead = Open(4);
+    waiter_ = Open(60);
+    other_ = Open(60);
+    Attempt(Do(late.Next(Ask("k", 0, 5 * kSecond))));
+    for (int i = 0; i < 10; ++i) EXPECT_TRUE(Is<LockQueued>(Acquire(dead, "x", kWaitForever)));
+    EXPECT_TRUE(Is<AttemptInProgress>(Wait(waiter_)));
+    now += 6 * kSecond;
+  }
+  Client waiter_, other_;
+};
+
+TEST_F(CleanUpBehindTest, OneAttemptsTheKey) {
+  const int started = Is<AttemptStarted>(Plain(other_)) + (Begun(waiter_).token != 0);
   EXPECT_EQ(started, 1);
 }
 
-// The same with the key forgotten in place of begun.
-TEST_F(LockedOperationsTest, AKeyIsForgottenWholeThoughTheCleanUpIsBehind) {
-  Genesis genesis;
-  genesis.limits.cleanup_per_entry = 2;
-  Start(genesis);
-  Client late = Open(60), dead = Open(4), waiter = Open(60), other = Open(60);
-  Attempt(Do(late.Next(Ask("k", 0, 5 * kSecond))));
-  for (int i = 0; i < 10; ++i) EXPECT_TRUE(Is<LockQueued>(Acquire(dead, "x", kWaitForever)));
-  EXPECT_TRUE(Is<AttemptInProgress>(Wait(waiter)));
-  now += 6 * kSecond;
-  Do(other.Next(Forget{"pay", "k"}));
+TEST_F(CleanUpBehindTest, AKeyIsForgottenWhole) {
+  Do(other_.Next(Forget{"pay", "k"}));
   Pass(1);
-  EXPECT_EQ(Look("x").holder.session, waiter.session);
+  EXPECT_EQ(Look("x").holder.session, waiter_.session);
   EXPECT_EQ(See().holder.token, Look("x").holder.token);
-  Acquire(other, "x");
+  Acquire(other_, "x");
 }
 
 }  // namespace
