@@ -228,8 +228,9 @@ class Actor final : public Node, public TransportSink {
   // ---- status.cc
   std::string LeaderAddress() const;
   std::string NotLeaderMessage() const;
-  // Under one name, and lately: a second process by mistake, or one that has just been restarted.
-  bool SomebodyElseSaysItIs(const MemberId& id) const;
+  // Whether another incarnation of that name was heard last: a second process by mistake, or a
+  // member that was restarted.
+  bool HeardAnother(const MemberId& id) const;
   MemberStatus StatusOf(const raft::Server& server) const;
   std::string Advice(const ClusterStatus& status) const;
   Reply StatusReply() const;

@@ -86,17 +86,15 @@ ClusterStatus Actor::Status() const {
   return status;
 }
 
-bool Actor::SomebodyElseSaysItIs(const MemberId& id) const {
+bool Actor::HeardAnother(const MemberId& id) const {
   const std::uint64_t heard = bootstrap_.HeardIncarnation(id.name);
-  return id != self_ && heard != 0 && heard != id.incarnation &&
-         bootstrap_.Present(id.name, loop_.Now());
+  return id != self_ && heard != 0 && heard != id.incarnation;
 }
 
 MemberStatus Actor::StatusOf(const raft::Server& server) const {
   MemberStatus member;
   member.id = server.id;
   member.address = server.address;
-  const std::uint64_t heard = bootstrap_.HeardIncarnation(server.id.name);
   if (server.id == self_) {
     member.reachable = failed_.ok();
     member.applied = applied_;
@@ -107,8 +105,7 @@ MemberStatus Actor::StatusOf(const raft::Server& server) const {
   }
   const auto progress = core_->progress(server.id);
   const bool answers = progress.has_value() && progress->active;
-  const bool another = heard != 0 && heard != server.id.incarnation;
-  if (core_->lost(server.id) || (another && !answers)) {
+  if (core_->lost(server.id) || (HeardAnother(server.id) && !answers)) {
     member.role = "lost";  // another incarnation of that name is about, and this one is not
     return member;
   }
@@ -140,10 +137,11 @@ std::string Actor::Advice(const ClusterStatus& status) const {
                                     "caught up and taken its place"));
     } else if (leading() && !member.reachable) {
       advice.push_back(absl::StrCat(member.id.name, " does not answer"));
-    } else if (leading() && SomebodyElseSaysItIs(member.id)) {
-      advice.push_back(absl::StrCat(member.id.name,
-                                    " answers, and another process says that it is that, too: it "
-                                    "counts for nothing, and is to be stopped if it stays"));
+    } else if (leading() && HeardAnother(member.id) &&
+               bootstrap_.Present(member.id.name, loop_.Now())) {
+      advice.push_back(absl::StrCat("another process says that it is ", member.id.name,
+                                    ", which answers: it counts for nothing, and is to be stopped "
+                                    "if it stays"));
     }
   }
   if (const std::string lost = MajorityLost(); !lost.empty()) advice.push_back(lost);

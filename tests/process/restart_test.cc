@@ -100,7 +100,7 @@ TEST_F(RestartTest, WhoeverBorrowsAMembersNameCountsForNothing) {
   Process second = Tenure({"serve", "--id=" + name, "--cluster=" + list}, cluster.endpoints());
   EXPECT_TRUE(Eventually([&] {
     return absl::StrContains(cluster.Status(leader)["message"].get<std::string>(),
-                             "another process says that it is that");
+                             "another process says that it is " + name);
   }));
   EXPECT_EQ(MemberOf(cluster.Status(leader), name)["role"], "follower");
   EXPECT_EQ(cluster.Status(leader)["may_stop_one"], true);
