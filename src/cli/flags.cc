@@ -419,17 +419,17 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
     return Ending{kExitOk, app.help()};
   } catch (const CLI::CallForVersion& version) {
     return Ending{kExitOk, version.what()};
-  } catch (const CLI::ExtrasError&) {
-    for (CLI::App* subcommand : app.get_subcommands()) used = subcommand->get_name();
-    const bool runs = used == "lock" || used == "elect" || used == "once";
-    const bool forgotten = runs && dashes == arguments.end();
-    return Usage(used, absl::StrCat("not expected: ", absl::StrJoin(app.remaining(true), " "),
-                                    forgotten ? "; COMMAND stands after `--`" : "",
-                                    "; see `tenure ", used, used.empty() ? "" : " ", "--help`"));
   } catch (const CLI::ParseError& error) {
     for (CLI::App* subcommand : app.get_subcommands()) used = subcommand->get_name();
-    std::string hint = absl::StrCat("; see `tenure ", used, used.empty() ? "" : " ", "--help`");
-    return Usage(used, absl::StrCat(OneLine(error.what()), hint));
+    std::string wrong = OneLine(error.what());
+    if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+      // CLI11 names them from the back, too.
+      wrong = absl::StrCat("not expected: ", absl::StrJoin(app.remaining(true), " "));
+      const bool runs = used == "lock" || used == "elect" || used == "once";
+      if (runs && dashes == arguments.end()) wrong += "; COMMAND stands after `--`";
+    }
+    return Usage(used,
+                 absl::StrCat(wrong, "; see `tenure ", used, used.empty() ? "" : " ", "--help`"));
   }
   if (app.get_subcommands().empty()) {
     return Usage("", absl::StrCat("which subcommand? ", kSubcommands, "; see `tenure --help`"));
