@@ -9,14 +9,24 @@ namespace tenure::cli {
 
 namespace {
 
+void AppendCode(unsigned char byte, std::string& plain) {
+  absl::StrAppend(&plain, "\\x", absl::Hex(byte, absl::kZeroPad2));
+}
+
+// ASCII's control characters by their codes, and those that UTF-8 writes as C2 80 to C2 9F.
 std::string Plain(const std::string& cell) {
   std::string plain;
-  for (const char c : cell) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      absl::StrAppend(&plain, "\\x", absl::Hex(byte, absl::kZeroPad2));
+  for (std::size_t i = 0; i < cell.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(cell[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < cell.size() ? cell[i + 1] : 0);
+    if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {
+      AppendCode(byte, plain);
+      AppendCode(next, plain);
+      ++i;
+    } else if (byte < 0x20 || byte == 0x7f) {
+      AppendCode(byte, plain);
     } else {
-      plain += c;
+      plain += cell[i];
     }
   }
   return plain;

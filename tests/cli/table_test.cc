@@ -20,6 +20,14 @@ TEST(TableTest, ShowsControlCharactersByTheirCodes) {
   EXPECT_EQ(table, "VALUE\n\\x1b[2J\\x0atwo\\x09three\\x7f\\x00\n");
 }
 
+// U+009B, which begins a terminal's commands as ESC [ does.
+TEST(TableTest, ShowsLongControlCharactersToo) {
+  EXPECT_EQ(Table({{"VALUE"},
+                   {"a\xc2\x9b"
+                    "2J\xc2\xa0z"}}),
+            "VALUE\na\\xc2\\x9b2J\xc2\xa0z\n");
+}
+
 TEST(TableTest, LeavesOtherAlphabetsAlone) {
   EXPECT_EQ(Table({{"NAME"}, {"прин́тер"}}), "NAME\nприн́тер\n");
 }
