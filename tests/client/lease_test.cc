@@ -321,5 +321,14 @@ TEST_F(ClientTest, ASilentSessionExpiresOnALocalMachineInTime) {
   EXPECT_LE(world_.now() - start, absl::Seconds(10.2));
 }
 
+TEST_F(ClientTest, ASessionKnowsTheTtlThatItWasGranted) {
+  EXPECT_EQ(Session().ttl(), absl::ZeroDuration());
+  const Session asked = Open({.ttl = absl::Seconds(7)});
+  EXPECT_EQ(asked.ttl(), absl::Seconds(7));
+  world_.RunFor(absl::Seconds(3));
+  EXPECT_EQ(asked.ttl(), absl::Seconds(7));
+  EXPECT_EQ(Open({.ttl = absl::Hours(1)}).ttl(), absl::Minutes(1));
+}
+
 }  // namespace
 }  // namespace tenure::client

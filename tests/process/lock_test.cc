@@ -173,6 +173,15 @@ TEST_F(LockTest, ALostLeaseEndsTheCommandWithItsGroup) {
   EXPECT_GT(std::atoll(next.out.c_str()), std::atoll(lost.out.c_str()));
 }
 
+TEST_F(LockTest, SaysWhenALeaseIsShorterThanAsked) {
+  const Result shorter = RunTenure({"lock", "a", "--ttl=90s", "--", "true"}, cluster_.endpoints());
+  EXPECT_EQ(shorter.status, 0);
+  EXPECT_THAT(shorter.err, AllOf(IsOneLine(), HasSubstr("leases of 1m at most")));
+  const Result granted = RunTenure({"lock", "a", "--ttl=60s", "--", "true"}, cluster_.endpoints());
+  EXPECT_EQ(granted.status, 0);
+  EXPECT_EQ(granted.err, "");
+}
+
 // T16: `tenure` is killed, or stopped for longer than its lease. COMMAND is over before its
 // successor begins; both read the same clock.
 TEST_F(LockTest, T16_NoCommandRunsOnBesideItsSuccessor) {
