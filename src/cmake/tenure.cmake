@@ -67,8 +67,8 @@ endfunction()
 # file's includes complete.
 if(TENURE_PRECOMPILE)
   find_package(GTest CONFIG REQUIRED)
-  file(WRITE ${PROJECT_BINARY_DIR}/precompiled.cc.in "// Gives the precompiled header a target.\n")
-  configure_file(${PROJECT_BINARY_DIR}/precompiled.cc.in ${PROJECT_BINARY_DIR}/precompiled.cc COPYONLY)
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/precompiled.cc
+    CONTENT "// Gives the precompiled header a target.\n")
   add_library(tenure_precompiled OBJECT ${PROJECT_BINARY_DIR}/precompiled.cc)
   target_include_directories(tenure_precompiled PRIVATE ${PROJECT_SOURCE_DIR}/include)
   target_link_libraries(tenure_precompiled PRIVATE tenure_build_flags GTest::gmock absl::any_invocable
