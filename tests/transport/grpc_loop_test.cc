@@ -105,8 +105,25 @@ TEST_F(GrpcLoopTest, DeferredWorkRunsOnceATurnAfterAllThatWasPosted) {
 
 TEST_F(GrpcLoopTest, LateWorkRunsAlsoIfTheLoopWouldSleep) {
   std::promise<void> done;
+  loop_->Post([&] { loop_->DeferBriefly([&] { done.set_value(); }); });
+  done.get_future().wait();
+}
+
+TEST_F(GrpcLoopTest, WorkDeferredForLongCutsTheSleepShort) {
+  std::promise<void> done;
   loop_->Post([&] { loop_->DeferForLong([&] { done.set_value(); }); });
   done.get_future().wait();
+}
+
+// Unlike brief delays: these do not end because the loop has nothing to do.
+TEST_F(GrpcLoopTest, WorkDeferredForLongWaits) {
+  std::promise<Instant> ran;
+  Instant asked;
+  loop_->Post([&] {
+    asked = loop_->Now();
+    loop_->DeferForLong([&] { ran.set_value(loop_->Now()); });
+  });
+  EXPECT_GE(ran.get_future().get().LeaderElapsedNs(asked), GrpcLoop::kLongNs);
 }
 
 // An idle loop takes no turns, also while an operation is in flight for long: it spins for a moment

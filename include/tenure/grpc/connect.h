@@ -13,9 +13,10 @@ namespace tenure::grpc {
 
 struct ConnectOptions {
   CoordinatorOptions coordinator;
-  // Poll for up to that long before sleeping, while operations are in flight and never otherwise.
-  // It hides the cost of waking an idle core, for CPU time. Zero turns it off.
-  absl::Duration spin = absl::Microseconds(50);
+  // Poll for up to that long before sleeping, after operations that follow each other closely (50
+  // us after others), and never while idle. It hides the cost of waking an idle core, for CPU time.
+  // Zero turns it off.
+  absl::Duration spin = absl::Microseconds(300);
 };
 
 // What "tenure://h1:p1,h2:p2,..." opens. Finds the leader among `endpoints`, follows it through

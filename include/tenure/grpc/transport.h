@@ -21,10 +21,10 @@ namespace tenure::grpc {
 
 // Every limit is a bound on memory or time that a stranger, a slow client or a lost peer can cost.
 struct TransportOptions {
-  // How long to poll without sleeping after a turn that carried operations. It hides the cost of
-  // waking an idle core, for operations that follow each other closely; zero turns it off. Never
-  // while idle.
-  absl::Duration spin = absl::Microseconds(50);
+  // How long to poll without sleeping after a turn that carried operations, at most. It hides the
+  // cost of waking an idle core, for operations that follow each other closely; until a few have
+  // done so it is 50 us. Zero turns it off. Never while idle.
+  absl::Duration spin = absl::Microseconds(300);
 
   // The largest frame that is accepted. A frame above it ends its connection.
   std::size_t max_frame_bytes = 4 << 20;

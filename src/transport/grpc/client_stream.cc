@@ -112,7 +112,6 @@ void ClientStream::Watch() {
 }
 
 void ClientStream::OnFrame(::grpc::ByteBuffer* frame) {
-  ReadSoon(frame->Length());
   const ReceivedFrame received(frame);
   if (!received.ok())
     return Fail(absl::InternalError(absl::StrCat(address_, ": unreadable frame")));

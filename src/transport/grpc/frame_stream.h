@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "transport/grpc/frame_queue.h"
 #include "transport/grpc/loop.h"
@@ -33,6 +34,11 @@ class FrameStream : public Resident, public std::enable_shared_from_this<FrameSt
   bool open() const { return open_ && !broken_; }
   std::uint64_t frames_written() const { return frames_written_; }
 
+  // Whether the other side owes something, as far as is known. Counts when a frame has been read in
+  // a burst: where nothing is owed, reading again can wait for the next write of ours.
+  enum class Owed : bool { kNothing, kPerhaps };
+  void set_owed(Owed owed) { owed_ = owed; }
+
   // Writes a frame at the end of this turn, or at once if it has much by now, if none is under way.
   // So what a long turn makes is worked on elsewhere while the turn goes on.
   void FlushSoon() {
@@ -46,7 +52,7 @@ class FrameStream : public Resident, public std::enable_shared_from_this<FrameSt
   }
 
  protected:
-  // The frame is the callee's. Further frames come once ReadSoon was called.
+  // The frame is the callee's.
   virtual void OnFrame(::grpc::ByteBuffer* frame) = 0;
   // Once: something failed, and neither Read nor Write is under way any more.
   virtual void OnBroken() = 0;
@@ -64,25 +70,6 @@ class FrameStream : public Resident, public std::enable_shared_from_this<FrameSt
     outgoing_.Clear();
   }
   bool idle() const { return !reading_ && !writing_; }
-
-  // Reads again with the next write, or before the loop sleeps, or after a while. After a long
-  // frame, of that many bytes, at the end of this turn: more is likely on its way, and worth a
-  // window update.
-  void ReadSoon(std::size_t bytes) {
-    read_pending_ = true;
-    if (bytes >= kLongFrameBytes) {
-      loop_->Defer([self = this->shared_from_this()] {
-        if (self->read_pending_) self->Read();
-      });
-      return;
-    }
-    if (read_deferred_) return;
-    read_deferred_ = true;
-    loop_->DeferForLong([self = this->shared_from_this()] {
-      self->read_deferred_ = false;
-      if (self->read_pending_) self->Read();
-    });
-  }
 
  private:
   static constexpr std::size_t kLongFrameBytes = 2048;
@@ -105,11 +92,35 @@ class FrameStream : public Resident, public std::enable_shared_from_this<FrameSt
 
   void OnRead(bool ok) {
     reading_ = false;
-    if (ok && !broken_) {
-      OnFrame(&incoming_);
-      return;
+    if (!ok || broken_) return Lost();
+    const std::size_t bytes = incoming_.Length();
+    read_pending_ = true;  // with a write that the frame leads to at once, if it does
+    OnFrame(&incoming_);
+    if (read_pending_ && open()) ReadSoon(bytes);
+  }
+
+  // Reads again with the next write, or after a while; before the loop sleeps, if something may be
+  // on its way. After a long frame, of that many bytes, at the end of this turn: more is likely to
+  // come, and worth a window update.
+  void ReadSoon(std::size_t bytes) {
+    if (bytes >= kLongFrameBytes) {
+      loop_->Defer([self = this->shared_from_this()] {
+        if (self->read_pending_) self->Read();
+      });
+    } else if (owed_ == Owed::kNothing && loop_->InBurst()) {
+      Arm(&read_lazily_, &GrpcLoop::DeferForLong);
+    } else {
+      Arm(&read_deferred_, &GrpcLoop::DeferBriefly);
     }
-    Lost();
+  }
+
+  // Once until it has happened, however often it is asked for.
+  void Arm(bool* asked, void (GrpcLoop::*defer)(GrpcLoop::Work)) {
+    if (std::exchange(*asked, true)) return;
+    (loop_->*defer)([asked, self = this->shared_from_this()] {
+      *asked = false;
+      if (self->read_pending_) self->Read();
+    });
   }
 
   void OnWritten(bool ok) {
@@ -132,7 +143,9 @@ class FrameStream : public Resident, public std::enable_shared_from_this<FrameSt
   bool reading_ = false;
   bool writing_ = false;
   bool read_pending_ = false;   // wanted, and not armed yet
-  bool read_deferred_ = false;  // the loop will see to it in time
+  bool read_deferred_ = false;  // the loop will see to it soon
+  bool read_lazily_ = false;    // the loop will see to it in time
+  Owed owed_ = Owed::kPerhaps;
   bool flush_pending_ = false;
   std::uint64_t frames_written_ = 0;
   Tag read_{[this](bool ok) { OnRead(ok); }};

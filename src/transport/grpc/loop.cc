@@ -221,7 +221,8 @@ void GrpcLoop::Run() {
   while (queue_->Next(&tag, &ok)) static_cast<Tag*>(tag)->Fire(ok);
   local_.clear();
   deferred_.clear();
-  late_.clear();
+  brief_.clear();
+  long_.clear();
   current_ = nullptr;
 }
 
@@ -254,11 +255,22 @@ void GrpcLoop::RunTurn() {
   // What these post or defer belongs to the next turn.
   std::vector<Work> deferred = std::exchange(deferred_, {});
   for (Work& work : deferred) std::move(std::exchange(work, nullptr))();
-  RunLate(/*all=*/false);
-  // From here on: turns that only tell of a finished write neither prolong nor end it.
-  if (spin_ns_ > 0 && (std::exchange(active_, false) || in_flight_ > 0)) {
-    spin_until_ = ReadMonotonicClocks().PlusNs(spin_ns_);
+  RunDelayed(&brief_, /*all=*/false);
+  RunDelayed(&long_, /*all=*/false);
+  // Turns that only tell of a finished write neither prolong nor end it.
+  const bool active = std::exchange(active_, false);
+  if (spin_ns_ > 0 && (active || in_flight_ > 0)) Prolong(active);
+}
+
+// Polls from here on for as long as it is likely to pay.
+void GrpcLoop::Prolong(bool active) {
+  const Instant now = ReadMonotonicClocks();
+  if (active) {
+    const bool close = now.LeaderElapsedNs(last_active_) <= kCloseNs;
+    close_turns_ = close ? std::min(close_turns_ + 1, kCloseTurns) : 0;
+    last_active_ = now;
   }
+  spin_until_ = now.PlusNs(InBurst() ? spin_ns_ : std::min(spin_ns_, kFirstSpinNs));
 }
 
 bool GrpcLoop::Poll(void** tag, bool* ok) {
@@ -276,7 +288,7 @@ bool GrpcLoop::Wait(void** tag, bool* ok) {
   if (HasWork()) return false;
   if (spin_ns_ > 0 && Spin(tag, ok)) return true;
   if (HasWork()) return false;
-  RunLate(/*all=*/true);
+  RunDelayed(&brief_, /*all=*/true);
   if (HasWork()) return false;
   return Block(tag, ok);
 }
@@ -292,14 +304,21 @@ bool GrpcLoop::Spin(void** tag, bool* ok) {
 
 bool GrpcLoop::Block(void** tag, bool* ok) {
   std::int64_t sleep_ns = -1;
+  if (InBurst() && ReadMonotonicClocks().LeaderElapsedNs(last_active_) > kCloseNs) {
+    close_turns_ = 0;
+  }
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!inbox_.empty()) return false;
     const Instant earliest = timers_.Earliest();
-    if (earliest != Instant::InfiniteFuture()) {
-      const std::int64_t left = earliest.LeaderElapsedNs(ReadMonotonicClocks());
-      if (left <= 0) return false;
-      sleep_ns = std::min(left, kLongestSleepNs);
+    if (earliest != Instant::InfiniteFuture() || !long_.empty()) {
+      const Instant now = ReadMonotonicClocks();
+      sleep_ns = kLongestSleepNs;
+      if (!long_.empty()) sleep_ns = std::min(sleep_ns, long_.front().due.LeaderElapsedNs(now));
+      if (earliest != Instant::InfiniteFuture()) {
+        sleep_ns = std::min(sleep_ns, earliest.LeaderElapsedNs(now));
+      }
+      if (sleep_ns <= 0) return false;
     }
     asleep_ = true;
   }
@@ -347,13 +366,13 @@ void GrpcLoop::RunPosted() {
   }
 }
 
-void GrpcLoop::RunLate(bool all) {
-  if (late_.empty()) return;
-  const Instant now = Now();
-  for (std::size_t left = late_.size(); left > 0 && (all || now.Reached(late_.front().due));
+void GrpcLoop::RunDelayed(Delayed* delayed, bool all) {
+  if (delayed->empty()) return;
+  const Instant now = ReadMonotonicClocks();
+  for (std::size_t left = delayed->size(); left > 0 && (all || now.Reached(delayed->front().due));
        --left) {
-    Late late = std::move(late_.front());
-    late_.pop_front();
+    Late late = std::move(delayed->front());
+    delayed->pop_front();
     std::move(late.work)();
   }
 }

@@ -51,9 +51,15 @@ class GrpcLoop final : public Loop {
  public:
   using Work = absl::AnyInvocable<void() &&>;
 
-  // How long to poll without blocking after a turn that carried operations, so that an answer which
-  // is microseconds away finds this thread awake. Zero: never. An idle loop never spins.
-  static constexpr absl::Duration kDefaultSpin = absl::Microseconds(50);
+  // How long to poll without blocking, at most, after a turn that carried operations, so that an
+  // answer which is microseconds away finds this thread awake. So long only in a burst, as when a
+  // caller works through one operation after the other; kFirstSpinNs otherwise. Zero: never. An
+  // idle loop never spins.
+  static constexpr absl::Duration kDefaultSpin = absl::Microseconds(300);
+  static constexpr std::int64_t kFirstSpinNs = 50'000;
+  // What counts as closely. More than the longest spin: where waking takes so long that operations
+  // come apart because of it, spinning is what brings them together again.
+  static constexpr std::int64_t kCloseNs = 1'000'000;
 
   // Whether threads that wait may drive the loop. Only where nobody else waits for its sockets:
   // what arrives while the own thread stands back for them is seen up to a millisecond later.
@@ -81,14 +87,19 @@ class GrpcLoop final : public Loop {
   // ---- From the loop's thread only
   // -----------------------------------------------------------------
 
-  // Runs `work` at the end of a turn that comes kLateNs or more from now, or before the loop blocks
-  // if that comes first. Here streams re-arm their reads, unless a write of theirs came before,
-  // which carries the window update along.
-  static constexpr std::int64_t kLateNs = 100'000;
-  void DeferForLong(Work work) { late_.push_back({Now().PlusNs(kLateNs), std::move(work)}); }
+  // Work that can wait. Here streams re-arm their reads, unless a write of theirs came before,
+  // which carries the window update along. Briefly: it runs at the end of a turn that comes
+  // kBriefNs or more from now, or before the loop sleeps if that comes first. For long: kLongNs or
+  // more from now, and no sleep is cut short by more than that.
+  static constexpr std::int64_t kBriefNs = 100'000;
+  static constexpr std::int64_t kLongNs = 1'000'000;
+  void DeferBriefly(Work work) { brief_.push_back({Now().PlusNs(kBriefNs), std::move(work)}); }
+  void DeferForLong(Work work) { long_.push_back({Now().PlusNs(kLongNs), std::move(work)}); }
 
   // This turn carried operations, rather than heartbeats: more are likely to follow at once.
   void MarkActive() { active_ = true; }
+  // Such turns have followed each other closely for a while, and still do as far as is known.
+  bool InBurst() const { return close_turns_ == kCloseTurns; }
   // So many more (or fewer) operations of ours wait for an answer from elsewhere.
   void AddInFlight(std::int64_t change) { in_flight_ += change; }
 
@@ -120,6 +131,7 @@ class GrpcLoop final : public Loop {
 
   void Run();
   void RunTurn();
+  void Prolong(bool active);
   bool ShouldStandBack();
   void StandBack();
   void GiveBack();
@@ -128,7 +140,6 @@ class GrpcLoop final : public Loop {
   bool Block(void** tag, bool* ok);
   void RunTimers();
   void RunPosted();
-  void RunLate(bool all);
   bool Poll(void** tag, bool* ok);
   bool HasWork() const;
   void WakeUp();
@@ -170,11 +181,17 @@ class GrpcLoop final : public Loop {
     Instant due;
     Work work;
   };
-  std::deque<Late> late_;
+  using Delayed = std::deque<Late>;
+  static void RunDelayed(Delayed* delayed, bool all);
+  Delayed brief_;
+  Delayed long_;
   std::unordered_set<Resident*> residents_;
   std::int64_t in_flight_ = 0;
   bool active_ = false;  // this turn carried operations
-  Instant spin_until_;   // polls instead of sleeping until then
+  static constexpr int kCloseTurns = 8;
+  int close_turns_ = 0;  // turns that did, each soon after the one before; counts to kCloseTurns
+  Instant last_active_;
+  Instant spin_until_;  // polls instead of sleeping until then
 
   std::atomic<std::uint64_t> turns_{0};
   std::mutex join_mutex_;

@@ -28,6 +28,9 @@ void PeerLink::Connect() {
   retry_.Cancel();
   connected_ = false;
   speaker_ = {};
+  asked_index_ = 0;
+  asked_round_ = 0;
+  forwards_ = false;
   stream_ =
       ClientStream::Connect(loop_, peer_.address, kPeerMethod, options_.stream,
                             {.on_open =
@@ -65,13 +68,14 @@ absl::Status PeerLink::TakeFrame(const ReceivedFrame& bytes) {
     }
     speaker_ = {frame->hello->from_name, frame->hello->from_incarnation};
   }
-  if (frame->envelopes.empty()) return absl::OkStatus();
   for (const Envelope& envelope : frame->envelopes) {
     // A stream speaks for one incarnation: nothing of another's may be counted as its.
     if (speaker_.empty() || envelope.from.incarnation != speaker_.incarnation) {
       return absl::InvalidArgumentError("a message of another incarnation than the stream's");
     }
+    NoteAnswer(envelope);
   }
+  if (frame->envelopes.empty()) return absl::OkStatus();
   on_envelopes_(speaker_, std::move(frame->envelopes));
   return absl::OkStatus();
 }
@@ -89,6 +93,27 @@ void PeerLink::OnClosed() {
 
 void PeerLink::TryNow() {
   if (stream_ == nullptr) Connect();
+}
+
+void PeerLink::NoteAsked(const Envelope& envelope) {
+  const auto* message = std::get_if<raft::Message>(&envelope.body);
+  const auto* append = message == nullptr ? nullptr : std::get_if<raft::AppendRequest>(message);
+  if (append == nullptr) {
+    forwards_ = forwards_ || std::holds_alternative<Forward>(envelope.body);
+    if (stream_ != nullptr) stream_->set_owed(ClientStream::Owed::kPerhaps);
+    return;
+  }
+  asked_index_ = append->prev_index + append->entries.size();
+  asked_round_ = append->round;
+}
+
+void PeerLink::NoteAnswer(const Envelope& envelope) {
+  const auto* message = std::get_if<raft::Message>(&envelope.body);
+  const auto* answer = message == nullptr ? nullptr : std::get_if<raft::AppendResponse>(message);
+  if (answer == nullptr) return;
+  const bool even = answer->accepted && answer->match_index >= asked_index_ &&
+                    answer->round >= asked_round_ && !forwards_;
+  stream_->set_owed(even ? ClientStream::Owed::kNothing : ClientStream::Owed::kPerhaps);
 }
 
 bool PeerLink::MakeRoom() {
@@ -119,6 +144,7 @@ void PeerLink::Send(const Envelope& envelope) {
     ++dropped_;
     return;
   }
+  NoteAsked(envelope);
   if (connected_) stream_->FlushSoon();
 }
 

@@ -55,6 +55,9 @@ class PeerLink {
   absl::Status TakeFrame(const ReceivedFrame& bytes);
   void OnClosed();
   bool MakeRoom();
+  // Whether the peer still owes an answer on this stream decides how soon it is read again.
+  void NoteAsked(const Envelope& envelope);
+  void NoteAnswer(const Envelope& envelope);
 
   GrpcLoop* const loop_;
   const MemberId self_;
@@ -65,6 +68,9 @@ class PeerLink {
   std::shared_ptr<ClientStream> stream_;  // null while waiting to try again
   FrameQueue away_;                       // what was sent meanwhile
   bool connected_ = false;
+  std::uint64_t asked_index_ = 0;  // by the last append request of this stream
+  std::uint64_t asked_round_ = 0;
+  bool forwards_ = false;  // to it: replies and events come when they come
   int failures_ = 0;
   std::uint64_t dropped_ = 0;
   TimerHandle retry_;

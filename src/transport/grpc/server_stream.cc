@@ -51,7 +51,6 @@ void ServerStream::Introduced(bool as_peer) {
 }
 
 void ServerStream::OnFrame(::grpc::ByteBuffer* frame) {
-  ReadSoon(frame->Length());
   last_frame_ = loop()->Now();
   connection_->NoteFrame();
   const ReceivedFrame received(frame);

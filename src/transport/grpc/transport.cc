@@ -339,6 +339,9 @@ absl::Status GrpcTransport::OnClientFrame(Incoming& incoming, const ReceivedFram
     loop_->AddInFlight(1);
   }
   loop_->MarkActive();
+  // The answer to these will carry the window update; what comes in between can wait for it.
+  incoming.stream->set_owed(client.in_flight > 0 ? ServerStream::Owed::kNothing
+                                                 : ServerStream::Owed::kPerhaps);
   sink_->OnClientRequests(incoming.client, std::move(frame->requests));
   return absl::OkStatus();
 }
