@@ -9,9 +9,21 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Next = grpc::CompletionQueue::NextStatus;
 
+constexpr int kLongestSleepMs = 10;
+
 // A deadline in the past makes AsyncNext poll the sockets once and return without blocking.
 Next Poll(grpc::CompletionQueue* queue, void** tag, bool* ok) {
   return queue->AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
+}
+
+// Not for ever at a time: on rare occasions gRPC lets a thread sleep beside an event. False: shut
+// down.
+bool Sleep(grpc::CompletionQueue* queue, void** tag, bool* ok) {
+  Next status = Next::TIMEOUT;
+  while (status == Next::TIMEOUT) {
+    status = queue->AsyncNext(tag, ok, gpr_time_from_millis(kLongestSleepMs, GPR_TIMESPAN));
+  }
+  return status == Next::GOT_EVENT;
 }
 
 }  // namespace
@@ -26,7 +38,7 @@ bool Loop::Wait(void** tag, bool* ok) {
     // The peer may be waiting for this very core; without the yield, spinning gains nothing.
     sched_yield();
   } while (Clock::now() < deadline);
-  return queue_->Next(tag, ok);
+  return Sleep(queue_, tag, ok);
 }
 
 bool Loop::Turn() {
@@ -41,7 +53,7 @@ void Loop::Drain() {
   queue_->Shutdown();
   void* tag = nullptr;
   bool ok = false;
-  while (queue_->Next(&tag, &ok)) {
+  while (Sleep(queue_, &tag, &ok)) {
   }
 }
 
