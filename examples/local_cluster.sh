@@ -27,7 +27,8 @@ while [ $# -gt 0 ]; do
   shift
 done
 [[ $seconds =~ ^[0-9]+$ ]] && [ "$seconds" -ge 6 ] || fail "--seconds=$seconds: a whole number, at least 6" 64
-[ -z "$bin" ] || bin=$(cd "$bin" && pwd) || exit 64
+[ -z "$bin" ] || [ -x "$bin/tenure" ] || fail "--bin=$bin: there is no program \`tenure\` in it" 64
+[ -z "$bin" ] || bin=$(cd "$bin" && pwd)
 cd "$(dirname "$0")/.."
 
 # ---- What runs in the background, each in a process group of its own, and how it ends ----------------

@@ -383,9 +383,11 @@ inline bool IsReserved(const Operation& operation) {
 struct LockHolder {
   SessionId session = 0;
   Revision token = 0;
-  std::string label;         // the session's
-  std::string value;         // the holder's own
-  std::int64_t held_ns = 0;  // cluster time since the grant
+  std::string label;          // the session's
+  std::string value;          // the holder's own
+  std::int64_t held_ns = 0;   // cluster time since the grant
+  std::string owner;          // as it called itself; of locks only
+  std::uint64_t permits = 0;  // of a semaphore
 
   friend bool operator==(const LockHolder&, const LockHolder&) = default;
 };
@@ -488,10 +490,25 @@ struct AttemptFinished {};
 struct OperationForgotten {};
 struct LockBroken {};
 
+// The last time that an administrator took something from who had it, while it is on record: as
+// long as any other change of what was broken, see Observe.
+struct BreakRecord {
+  Revision revision = 0;  // 0: none is on record
+  Revision token = 0;     // of the grant that it ended
+  SessionId session = 0;  // whose that was
+  std::string label;      // that session's
+  std::string by;         // who broke it, and why
+  std::int64_t ago_ns = 0;
+
+  friend bool operator==(const BreakRecord&, const BreakRecord&) = default;
+};
 struct LockWaiter {
   SessionId session = 0;
   std::string label;
   std::int64_t waited_ns = 0;
+  LockMode mode = LockMode::kExclusive;
+  std::uint64_t permits = 0;  // of a semaphore
+  std::string owner;          // as it called itself
 
   friend bool operator==(const LockWaiter&, const LockWaiter&) = default;
 };
@@ -506,6 +523,7 @@ struct LockDescription {
   std::uint64_t permits = 0;        // taken, of
   std::uint64_t total = 0;          // these; 0: it is no semaphore
   std::uint64_t holds = 0;          // of one who holds it exclusively, and may more than once
+  BreakRecord broken;               // only from GetLock
 
   friend bool operator==(const LockDescription&, const LockDescription&) = default;
 };
@@ -530,6 +548,7 @@ struct ElectionDescription {
   std::vector<Candidate> candidates;  // the first 100, in their order; only from GetElection
   std::vector<Change> changes;        // later than asked for; likewise
   bool gap = false;                   // likewise, as in Observed
+  BreakRecord broken;                 // likewise
 
   friend bool operator==(const ElectionDescription&, const ElectionDescription&) = default;
 };
@@ -556,7 +575,8 @@ struct OperationDescription {
   std::string fingerprint;  // these three only from GetOperation
   std::string point;
   std::string response;
-  std::string lock;  // that is held with the attempt; empty: none
+  std::string lock;    // that is held with the attempt; empty: none
+  BreakRecord broken;  // only from GetOperation
 
   friend bool operator==(const OperationDescription&, const OperationDescription&) = default;
 };

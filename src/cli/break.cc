@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -9,6 +10,8 @@
 #include "cli/connection.h"
 #include "cli/exit_status.h"
 #include "tenure/coordinator.h"
+#include "tenure/election.h"
+#include "tenure/idempotency.h"
 #include "tenure/mutex.h"
 
 namespace tenure::cli {
@@ -16,43 +19,91 @@ namespace {
 
 int Fail(const absl::Status& status) {
   Complain("break", status.message());
-  // That nobody holds it is what the caller wanted to know.
+  // That nobody has it is what the caller wanted to know.
   return status.code() == absl::StatusCode::kNotFound ? kExitNotAcquired : ExitStatusFor(status);
 }
+
+class Breaker {
+ public:
+  Breaker(Coordinator coordinator, const BreakFlags& flags)
+      : coordinator_(std::move(coordinator)), flags_(flags) {}
+
+  // Who has it: whoever the flags say, or the only one.
+  absl::StatusOr<LockHolder> Find() {
+    switch (flags_.what) {
+      case BreakFlags::What::kLock: {
+        const auto lock = coordinator_.mutex(flags_.name).Inspect(flags_.timeout);
+        return lock.ok() ? FindAmong(*lock) : lock.status();
+      }
+      case BreakFlags::What::kElection: {
+        const auto election = coordinator_.election(flags_.name).Describe(flags_.timeout);
+        return election.ok() ? Check(election->leader, "leads") : election.status();
+      }
+      case BreakFlags::What::kKey: {
+        const auto key = coordinator_.idempotency(flags_.scope).Get(flags_.name, flags_.timeout);
+        return key.ok() ? Check(key->holder, "attempts") : key.status();
+      }
+    }
+    return absl::InternalError("no such thing to break");
+  }
+
+  absl::Status Break(Revision token) {
+    switch (flags_.what) {
+      case BreakFlags::What::kLock:
+        return coordinator_.BreakLock(flags_.name, token, flags_.reason, flags_.timeout);
+      case BreakFlags::What::kElection:
+        return coordinator_.BreakLeadership(flags_.name, token, flags_.reason, flags_.timeout);
+      case BreakFlags::What::kKey:
+        return coordinator_.BreakAttempt(flags_.scope, flags_.name, token, flags_.reason,
+                                         flags_.timeout);
+    }
+    return absl::InternalError("no such thing to break");
+  }
+
+ private:
+  absl::StatusOr<LockHolder> Check(LockHolder holder, absl::string_view does) const {
+    if (flags_.token != 0 && holder.token != flags_.token) {
+      // The cluster has the last word; it may be another's by now.
+      holder = LockHolder();
+      holder.label = "its holder";
+      holder.token = flags_.token;
+    } else if (holder.session == 0) {
+      return absl::NotFoundError(absl::StrCat("nobody ", does, " ", flags_.name));
+    }
+    return holder;
+  }
+
+  absl::StatusOr<LockHolder> FindAmong(const LockDescription& lock) const {
+    if (flags_.token == 0 && lock.shares > 1) {
+      std::string tokens;
+      for (const LockHolder& holder : lock.sharers) {
+        absl::StrAppend(&tokens, tokens.empty() ? "" : ", ", holder.token);
+      }
+      return absl::InvalidArgumentError(
+          absl::StrCat(lock.shares, " share ", flags_.name, ": say which, with --token; ", tokens));
+    }
+    for (const LockHolder& holder : lock.sharers) {
+      if (holder.token == flags_.token) return holder;
+    }
+    return Check(lock.holder, "holds");
+  }
+
+  Coordinator coordinator_;
+  const BreakFlags& flags_;
+};
 
 }  // namespace
 
 int RunBreak(const BreakFlags& flags) {
   absl::StatusOr<Coordinator> coordinator = ConnectTo(flags.endpoints);
   if (!coordinator.ok()) return Fail(coordinator.status());
-  const absl::StatusOr<LockDescription> lock =
-      coordinator->mutex(flags.name).Inspect(flags.timeout);
-  if (!lock.ok()) return Fail(lock.status());
-  Revision token = flags.token;
-  if (token == 0) {
-    if (lock->holder.session == 0) {
-      return Fail(absl::NotFoundError(absl::StrCat("nobody holds ", flags.name)));
-    }
-    if (lock->shares > 1) {
-      std::string tokens;
-      for (const LockHolder& holder : lock->sharers) {
-        absl::StrAppend(&tokens, tokens.empty() ? "" : ", ", holder.token);
-      }
-      return Fail(absl::InvalidArgumentError(absl::StrCat(lock->shares, " share ", flags.name,
-                                                          ": say which, with --token; ", tokens)));
-    }
-    token = lock->holder.token;
-  }
-  const absl::Status broken =
-      coordinator->BreakLock(flags.name, token, flags.reason, flags.timeout);
+  Breaker breaker(*std::move(coordinator), flags);
+  const absl::StatusOr<LockHolder> holder = breaker.Find();
+  if (!holder.ok()) return Fail(holder.status());
+  const absl::Status broken = breaker.Break(holder->token);
   if (!broken.ok()) return Fail(broken);
-  std::string who = "its holder";
-  if (lock->holder.token == token) who = lock->holder.label;
-  for (const LockHolder& holder : lock->sharers) {
-    if (holder.token == token) who = holder.label;
-  }
-  std::printf("%s was taken from %s, token %llu\n", flags.name.c_str(), who.c_str(),
-              static_cast<unsigned long long>(token));
+  std::printf("%s was taken from %s, token %llu\n", flags.name.c_str(), holder->label.c_str(),
+              static_cast<unsigned long long>(holder->token));
   return kExitOk;
 }
 

@@ -175,8 +175,10 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   for (auto argument = arguments.begin(); argument != dashes; ++argument) {
     const bool empty = argument->size() > 3 && absl::StartsWith(*argument, "--") &&
                        argument->find('=') + 1 == argument->size();
-    if (empty && !own.empty() && own[0] == "serve") {
-      return Usage("serve", absl::StrCat(*argument, " has no value"));
+    const bool needs_value = *argument == "--endpoints=" || (!own.empty() && own[0] == "serve");
+    if (empty && needs_value) {
+      return Usage(own.empty() ? "" : own[0],
+                   absl::StrCat(*argument, " has no value: give it one, or leave it out"));
     }
     own.push_back(empty ? argument->substr(0, argument->size() - 1) : *argument);
     // CLI11 would take the next argument for the value.
@@ -320,23 +322,31 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
       "are no longer kept. Ends with status 0 by a signal, or when nobody reads any more.");
 
   BreakFlags break_flags;
-  CLI::App* broken = app.add_subcommand("break", "Take a lock from whoever holds it");
+  CLI::App* broken = app.add_subcommand(
+      "break", "Take a lock, the lead of an election or an attempt from whoever has it");
   broken->require_subcommand(0, 1);
   broken->fallthrough();
   CLI::App* break_lock =
       broken->add_subcommand("lock", "A lock, or a semaphore's permits")->fallthrough();
   break_lock->add_option("NAME", break_flags.name, "The lock's name")->required();
+  CLI::App* break_election =
+      broken->add_subcommand("election", "The lead of an election")->fallthrough();
+  break_election->add_option("NAME", break_flags.name, "The election's name")->required();
+  CLI::App* break_key = broken->add_subcommand("key", "The attempt at an operation")->fallthrough();
+  break_key->add_option("KEY", break_flags.name, "What the operation is known by")->required();
+  break_key->add_option("--scope", break_flags.scope, "The scope of the key")->type_name("TEXT");
   broken
       ->add_option("--token", break_flags.token,
-                   "Only from the holder with this token (see `tenure inspect lock`)")
+                   "Only from the holder with this token (see `tenure inspect`)")
       ->type_name("TOKEN");
   broken->add_option("--reason", break_flags.reason, "Goes on record, with who broke it")
       ->type_name("TEXT");
   AddDuration(broken, "--timeout", &break_flags.timeout, "How long to wait for an answer");
   AddEndpoints(broken, &endpoints);
   broken->footer(
-      "Its holder is told, and `tenure lock` ends its COMMAND. Exit status: 75 if nobody holds "
-      "it.");
+      "Whoever had it is told; `tenure lock`, `elect` and `once` end their COMMAND. What was "
+      "broken, by\n"
+      "whom and why is shown by `tenure inspect`. Exit status: 75 if nobody has it.");
 
   StatusFlags status_flags;
   CLI::App* status =
@@ -367,6 +377,10 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   CLI::App* inspect_elections =
       inspect->add_subcommand("elections", "All elections that are led or campaigned for")
           ->fallthrough();
+  CLI::App* inspect_election =
+      inspect->add_subcommand("election", "One election: who leads, who campaigns, what happened")
+          ->fallthrough();
+  inspect_election->add_option("NAME", inspect_flags.name, "The election's name")->required();
   inspect_key->add_option("KEY", inspect_flags.name, "What it is known by")->required();
   for (CLI::App* what : {inspect_keys, inspect_key}) {
     what->add_option("--scope", inspect_flags.scope, "The scope of the keys")->type_name("TEXT");
@@ -422,6 +436,11 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
   } catch (const CLI::ParseError& error) {
     for (CLI::App* subcommand : app.get_subcommands()) used = subcommand->get_name();
     std::string wrong = OneLine(error.what());
+    if (absl::StrContains(wrong, "At Most 1 required")) {
+      wrong = absl::StrCat(wrong.substr(0, wrong.find(':')), " is given more than once");
+    } else if (absl::StartsWith(wrong, "Could not convert: ")) {
+      wrong = absl::StrCat(wrong.substr(wrong.find(": ") + 2), " is no value that it can have");
+    }
     if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
       // CLI11 names them from the back, too.
       wrong = absl::StrCat("not expected: ", absl::StrJoin(app.remaining(true), " "));
@@ -465,7 +484,13 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
     return watch_flags;
   }
   if (chosen == broken) {
-    if (broken->get_subcommands().empty()) return Usage("break", "what? lock NAME");
+    if (broken->get_subcommands().empty()) {
+      return Usage("break", "what? lock NAME, election NAME or key KEY");
+    }
+    CLI::App* what = broken->get_subcommands().front();
+    break_flags.what = what == break_election ? BreakFlags::What::kElection
+                       : what == break_key    ? BreakFlags::What::kKey
+                                              : BreakFlags::What::kLock;
     break_flags.endpoints = endpoints;
     return break_flags;
   }
@@ -496,7 +521,8 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
     return member_flags;
   }
   if (inspect->get_subcommands().empty()) {
-    return Usage("inspect", "what? locks, lock NAME, elections, sessions, keys or key KEY");
+    return Usage("inspect",
+                 "what? locks, lock NAME, elections, election NAME, sessions, keys or key KEY");
   }
   inspect_flags.endpoints = endpoints;
   CLI::App* what = inspect->get_subcommands().front();
@@ -504,6 +530,7 @@ Invocation ParseArguments(const std::vector<std::string>& arguments,
                        : what == inspect_lock      ? InspectFlags::What::kLock
                        : what == inspect_sessions  ? InspectFlags::What::kSessions
                        : what == inspect_elections ? InspectFlags::What::kElections
+                       : what == inspect_election  ? InspectFlags::What::kElection
                        : what == inspect_keys      ? InspectFlags::What::kKeys
                                                    : InspectFlags::What::kKey;
   return inspect_flags;

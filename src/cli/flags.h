@@ -48,7 +48,10 @@ struct OnceFlags : LeaseFlags {  // `name` is the key
 };
 
 struct BreakFlags {
-  std::string name;
+  enum class What { kLock, kElection, kKey };
+  What what = What::kLock;
+  std::string name;         // the key of kKey
+  std::string scope;        // of kKey
   std::uint64_t token = 0;  // 0: whoever holds it
   std::string reason;
   std::string endpoints;
@@ -77,9 +80,9 @@ struct StatusFlags {
 };
 
 struct InspectFlags {
-  enum class What { kLocks, kLock, kSessions, kKeys, kKey, kElections };
+  enum class What { kLocks, kLock, kSessions, kKeys, kKey, kElections, kElection };
   What what = What::kLocks;
-  std::string name;   // of kLock; the key of kKey
+  std::string name;   // of kLock and kElection; the key of kKey
   std::string scope;  // of kKeys and kKey
   std::string endpoints;
   bool json = false;

@@ -18,6 +18,7 @@
 #include "cli/kept_output.h"
 #include "cli/table.h"
 #include "tenure/coordinator.h"
+#include "tenure/election.h"
 #include "tenure/idempotency.h"
 #include "tenure/loop.h"
 #include "tenure/mutex.h"
@@ -52,10 +53,24 @@ std::string LockTable(const std::vector<LockDescription>& locks) {
   return Table(rows);
 }
 
+std::string WantedBy(const LockWaiter& waiter) {
+  if (waiter.mode == LockMode::kPermits) return absl::StrCat(waiter.permits, " permits");
+  return waiter.mode == LockMode::kShared ? "a share" : "all of it";
+}
+
+// Empty if there is none.
+std::string BreakText(const BreakRecord& broken) {
+  if (broken.revision == 0) return "";
+  return absl::StrCat("\nTAKEN FROM      ", absl::Utf8SafeCEscape(broken.label), ", token ",
+                      broken.token, ", ", Seconds(broken.ago_ns),
+                      " ago: ", absl::Utf8SafeCEscape(broken.by), "\n");
+}
+
 std::string WaiterTable(const LockDescription& lock) {
-  std::vector<std::vector<std::string>> rows = {{"WAITING", "SESSION", "FOR"}};
+  std::vector<std::vector<std::string>> rows = {{"WAITING", "SESSION", "FOR", "WANTS", "OWNER"}};
   for (const LockWaiter& waiter : lock.waiters) {
-    rows.push_back({waiter.label, absl::StrCat(waiter.session), Seconds(waiter.waited_ns)});
+    rows.push_back({waiter.label, absl::StrCat(waiter.session), Seconds(waiter.waited_ns),
+                    WantedBy(waiter), waiter.owner.empty() ? "-" : waiter.owner});
   }
   std::string text = absl::StrCat("\n", Table(rows));
   if (lock.waiting > lock.waiters.size()) {
@@ -65,10 +80,13 @@ std::string WaiterTable(const LockDescription& lock) {
 }
 
 std::string SharerTable(const LockDescription& lock) {
-  std::vector<std::vector<std::string>> rows = {{"SHARED BY", "SESSION", "TOKEN", "FOR", "VALUE"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"SHARED BY", "SESSION", "TOKEN", "FOR", lock.total > 0 ? "PERMITS" : "OWNER", "VALUE"}};
   for (const LockHolder& sharer : lock.sharers) {
+    const std::string owner = sharer.owner.empty() ? "-" : sharer.owner;
     rows.push_back({sharer.label, absl::StrCat(sharer.session), absl::StrCat(sharer.token),
-                    Seconds(sharer.held_ns), sharer.value});
+                    Seconds(sharer.held_ns), lock.total > 0 ? absl::StrCat(sharer.permits) : owner,
+                    sharer.value});
   }
   std::string text = absl::StrCat("\n", Table(rows));
   if (lock.shares > lock.sharers.size()) {
@@ -112,7 +130,7 @@ std::string KeyText(const OperationDescription& key) {
   } else if (!key.response.empty()) {
     absl::StrAppend(&text, "\nRESPONSE        ", absl::Utf8SafeCEscape(key.response), "\n");
   }
-  return text;
+  return text + BreakText(key.broken);
 }
 
 std::string ElectionTable(const std::vector<ElectionDescription>& elections) {
@@ -127,6 +145,21 @@ std::string ElectionTable(const std::vector<ElectionDescription>& elections) {
                     election.leader.value});
   }
   return Table(rows);
+}
+
+std::string CandidateTable(const ElectionDescription& election) {
+  std::vector<std::vector<std::string>> rows = {
+      {"CANDIDATE", "SESSION", "PRIORITY", "FOR", "VALUE"}};
+  for (const Candidate& candidate : election.candidates) {
+    rows.push_back({candidate.label, absl::StrCat(candidate.session),
+                    absl::StrCat(candidate.priority), Seconds(candidate.waited_ns),
+                    candidate.value});
+  }
+  std::string text = absl::StrCat("\n", Table(rows));
+  if (election.waiting > election.candidates.size()) {
+    absl::StrAppend(&text, "and ", election.waiting - election.candidates.size(), " more\n");
+  }
+  return text;
 }
 
 std::string SessionTable(const std::vector<SessionDescription>& sessions) {
@@ -158,7 +191,7 @@ class Inspection {
         lock->name = flags_.name;
         if (flags_.json) return LockJson(*lock) + "\n";
         return LockTable({*lock}) + (lock->shares > 0 ? SharerTable(*lock) : "") +
-               (lock->waiting > 0 ? WaiterTable(*lock) : "");
+               (lock->waiting > 0 ? WaiterTable(*lock) : "") + BreakText(lock->broken);
       }
       case InspectFlags::What::kKeys: {
         absl::StatusOr<std::vector<OperationDescription>> keys = Keys();
@@ -175,6 +208,16 @@ class Inspection {
         absl::StatusOr<std::vector<ElectionDescription>> elections = Elections();
         if (!elections.ok()) return elections.status();
         return flags_.json ? ElectionsJson(*elections) + "\n" : ElectionTable(*elections);
+      }
+      case InspectFlags::What::kElection: {
+        absl::StatusOr<ElectionDescription> election =
+            coordinator_.election(flags_.name).Describe(Left());
+        if (!election.ok()) return election.status();
+        election->name = flags_.name;
+        if (flags_.json) return ElectionJson(*election) + "\n";
+        return ElectionTable({*election}) +
+               (election->waiting > 0 ? CandidateTable(*election) : "") +
+               BreakText(election->broken);
       }
       case InspectFlags::What::kSessions: {
         absl::StatusOr<std::vector<SessionDescription>> sessions = Sessions();

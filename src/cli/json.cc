@@ -4,6 +4,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
+#include "cli/kept_output.h"
 #include "nlohmann/json.hpp"
 
 namespace tenure::cli {
@@ -23,7 +24,31 @@ Json HolderObject(const LockHolder& holder) {
           {"token", holder.token},
           {"label", holder.label},
           {"value", holder.value},
-          {"held_seconds", Seconds(holder.held_ns)}};
+          {"held_seconds", Seconds(holder.held_ns)},
+          {"owner", holder.owner},
+          {"permits", holder.permits}};
+}
+
+Json BrokenObject(const BreakRecord& broken) {
+  if (broken.revision == 0) return nullptr;
+  return {{"revision", broken.revision},
+          {"token", broken.token},
+          {"session", broken.session},
+          {"label", broken.label},
+          {"by", broken.by},
+          {"seconds_ago", Seconds(broken.ago_ns)}};
+}
+
+const char* ModeName(LockMode mode) {
+  switch (mode) {
+    case LockMode::kExclusive:
+      return "exclusive";
+    case LockMode::kShared:
+      return "shared";
+    case LockMode::kPermits:
+      return "permits";
+  }
+  return "unknown";
 }
 
 const char* EventOf(ChangeKind kind) {
@@ -60,24 +85,40 @@ Json KeyObject(const OperationDescription& key) {
           {"lock", key.lock}};
 }
 
+// As a list has it: how many share it or wait, not who.
 Json LockObject(const LockDescription& lock) {
-  Json sharers = Json::array();
-  for (const LockHolder& sharer : lock.sharers) sharers.push_back(HolderObject(sharer));
-  Json waiters = Json::array();
-  for (const LockWaiter& waiter : lock.waiters) {
-    waiters.push_back({{"session", waiter.session},
-                       {"label", waiter.label},
-                       {"waited_seconds", Seconds(waiter.waited_ns)}});
-  }
   return {{"name", lock.name},
           {"held", lock.holder.session != 0},
           {"holder", lock.holder.session != 0 ? HolderObject(lock.holder) : Json(nullptr)},
           {"shares", lock.shares},
-          {"sharers", std::move(sharers)},
           {"permits", lock.permits},
           {"total", lock.total},
-          {"waiting", lock.waiting},
-          {"waiters", std::move(waiters)}};
+          {"waiting", lock.waiting}};
+}
+
+Json WholeLockObject(const LockDescription& lock) {
+  Json object = LockObject(lock);
+  object["sharers"] = Json::array();
+  for (const LockHolder& sharer : lock.sharers) object["sharers"].push_back(HolderObject(sharer));
+  object["waiters"] = Json::array();
+  for (const LockWaiter& waiter : lock.waiters) {
+    object["waiters"].push_back({{"session", waiter.session},
+                                 {"label", waiter.label},
+                                 {"waited_seconds", Seconds(waiter.waited_ns)},
+                                 {"mode", ModeName(waiter.mode)},
+                                 {"permits", waiter.permits},
+                                 {"owner", waiter.owner}});
+  }
+  object["broken"] = BrokenObject(lock.broken);
+  return object;
+}
+
+Json ElectionObject(const ElectionDescription& election) {
+  const bool led = election.leader.session != 0;
+  return {{"name", election.name},
+          {"led", led},
+          {"leader", led ? HolderObject(election.leader) : Json(nullptr)},
+          {"waiting", election.waiting}};
 }
 
 }  // namespace
@@ -116,7 +157,7 @@ std::string LocksJson(const std::vector<LockDescription>& locks) {
   return Text({{"locks", std::move(list)}});
 }
 
-std::string LockJson(const LockDescription& lock) { return Text(LockObject(lock)); }
+std::string LockJson(const LockDescription& lock) { return Text(WholeLockObject(lock)); }
 
 const char* NameOf(OperationState state) {
   switch (state) {
@@ -146,19 +187,44 @@ std::string KeyJson(const OperationDescription& key) {
   object["recovery_point"] = key.point;
   object["response"] = key.response;
   object["response_base64"] = absl::Base64Escape(key.response);
+  const auto command = DecodeOutcome(key.response);  // by `tenure once`, or not
+  object["exit_status"] = command.ok() ? Json(command->exit_status) : Json(nullptr);
+  object["output"] = command.ok() ? Json(command->output) : Json(nullptr);
+  object["output_bytes"] = command.ok() ? Json(command->written) : Json(nullptr);
+  object["broken"] = BrokenObject(key.broken);
   return Text(object);
 }
 
 std::string ElectionsJson(const std::vector<ElectionDescription>& elections) {
   Json list = Json::array();
   for (const ElectionDescription& election : elections) {
-    const bool led = election.leader.session != 0;
-    list.push_back({{"name", election.name},
-                    {"led", led},
-                    {"leader", led ? HolderObject(election.leader) : Json(nullptr)},
-                    {"waiting", election.waiting}});
+    list.push_back(ElectionObject(election));
   }
   return Text({{"elections", std::move(list)}});
+}
+
+std::string ElectionJson(const ElectionDescription& election) {
+  Json object = ElectionObject(election);
+  object["candidates"] = Json::array();
+  for (const Candidate& candidate : election.candidates) {
+    object["candidates"].push_back({{"session", candidate.session},
+                                    {"label", candidate.label},
+                                    {"value", candidate.value},
+                                    {"priority", candidate.priority},
+                                    {"waited_seconds", Seconds(candidate.waited_ns)}});
+  }
+  object["changes"] = Json::array();
+  for (const Change& change : election.changes) {
+    object["changes"].push_back({{"event", EventOf(change.kind)},
+                                 {"revision", change.revision},
+                                 {"token", change.token},
+                                 {"session", change.session},
+                                 {"label", change.label},
+                                 {"value", change.value},
+                                 {"cluster_time_seconds", Seconds(change.at_ns)}});
+  }
+  object["broken"] = BrokenObject(election.broken);
+  return Text(object);
 }
 
 std::string NewsJson(absl::string_view kind, absl::string_view name, const News& news) {

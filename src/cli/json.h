@@ -20,6 +20,7 @@ std::string KeysJson(const std::vector<OperationDescription>& keys);
 std::string KeyJson(const OperationDescription& key);
 // "absent", "in progress", "claimable", "done" or "failed".
 const char* NameOf(OperationState state);
+std::string ElectionJson(const ElectionDescription& election);
 std::string ElectionsJson(const std::vector<ElectionDescription>& elections);
 // The line of `tenure watch` for it, with its end; two lines if there was a gap before.
 std::string NewsJson(absl::string_view kind, absl::string_view name, const News& news);

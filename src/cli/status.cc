@@ -156,7 +156,9 @@ std::string MemberTable(const ClusterStatus& status) {
     // Only a leader knows how the others do; and before there is one, who is there.
     const bool known = member.role != "unknown";
     const bool seen = known || status.cluster.empty();
-    const bool counted = leads || member.id == status.answered_by;
+    // Of one that it has never heard, a leader knows nothing.
+    const bool counted =
+        (leads && (member.reachable || member.applied > 0)) || member.id == status.answered_by;
     rows.push_back({member.id.name, member.address, known ? member.role : "-",
                     !seen              ? "-"
                     : member.reachable ? "yes"

@@ -24,9 +24,10 @@ std::string Waiting(std::uint64_t waiting, absl::string_view before) {
 }
 
 std::string HeldBack(absl::string_view name, std::int64_t held_back_ns) {
-  return absl::StrCat(name, " is not granted yet, for another ", Seconds(held_back_ns),
-                      ": its last holder was lost, and had asked for that (lock_delay); or this "
-                      "cluster is new, and lets holders of an earlier one run out");
+  return absl::StrCat(name, " was to be granted to nobody for another ", Seconds(held_back_ns),
+                      " (this cluster is new, and lets holders of an earlier one run out, as "
+                      "`tenure status` says; or the last holder was lost, and had asked for a "
+                      "lock_delay)");
 }
 
 }  // namespace
@@ -91,7 +92,7 @@ absl::Status WaitOverStatus(absl::string_view name, bool led, absl::Duration wai
   }
   return absl::AbortedError(absl::StrCat(
       name, led ? " was not won within " : " was not acquired within ", absl::FormatDuration(wait),
-      "; when the wait began, ", then, " and ", Waiting(queued.ahead, " before you")));
+      "; when the wait began, ", then, ", and ", Waiting(queued.ahead, " before you")));
 }
 
 absl::Status NoAnswerStatus(absl::string_view name, absl::Duration wait, const absl::Status& last) {

@@ -121,6 +121,7 @@ void GrantWait::OnLateEvent(const Core& core, const SessionEvent& event) {
 }
 
 void GrantWait::EndOfTime() {
+  if (queued_.has_value() && silent()) return Fail(NoAnswerAnyMore());
   Fail(queued_.has_value()
            ? WaitOverStatus(name(), kind() == GrantKind::kElection, asked(), *queued_)
            : NoAnswer(asked()));

@@ -108,6 +108,7 @@ void OperationWait::Abandon(const Core& core, Revision token) const {
 
 void OperationWait::EndOfTime() {
   if (!progress_.has_value()) return Fail(NoAnswer(asked()));
+  if (silent()) return Fail(NoAnswerAnyMore());
   Begun begun;
   begun.progress = *std::move(progress_);
   std::move(done_)(std::move(begun));

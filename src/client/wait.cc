@@ -81,6 +81,12 @@ absl::Status Wait::NoAnswer(absl::Duration within) const {
   return NoAnswerStatus(name_, within, last_failure_);
 }
 
+absl::Status Wait::NoAnswerAnyMore() const {
+  return absl::UnavailableError(
+      absl::StrCat("nothing came of ", name_, " within ", absl::FormatDuration(asked_),
+                   ": it was waited for, and then the cluster did not answer any more"));
+}
+
 absl::Duration Wait::Timeout(Loop& /*loop*/) const {
   // Its own timer ends it earlier if need be.
   return is_try() ? kSendingMax : std::min(wait_, kSendingMax);
@@ -102,6 +108,7 @@ void Wait::Leave(const absl::Status& why) {
   const std::shared_ptr<SessionCore> core = session_.lock();
   if (core == nullptr || !core->Take(*this)) return;
   if (sequence() != 0) CancelInBackground(core);  // else it was never sent
+  silent_ = core->state() == SessionState::kJeopardy;
   if (why.ok()) return EndOfTime();
   Fail(why);
 }

@@ -51,8 +51,13 @@ class Wait : public SequencedCall {
   std::int64_t wait_ns() const;
   // The status of a wait that nothing has ever answered.
   absl::Status NoAnswer(absl::Duration within) const;
+  // The status of one that is silent().
+  absl::Status NoAnswerAnyMore() const;
   // Sends a cancel for what was answered, and goes on all the same.
   void CancelInBackground(const Core& core);
+  // When its time was over, nobody had answered the session's renewals for a while: whether the
+  // cluster still knows of the wait is open.
+  bool silent() const { return silent_; }
   // Of a result that ends the wait: no deadline any more.
   void StopTimer() { deadline_timer_.Cancel(); }
 
@@ -82,6 +87,7 @@ class Wait : public SequencedCall {
   Instant deadline_ = Instant::InfiniteFuture();
   TimerHandle deadline_timer_;
   absl::Status last_failure_;
+  bool silent_ = false;
   // Only Launch and the destructor touch it.
   std::optional<std::stop_callback<OnStop>> on_stop_;
 };

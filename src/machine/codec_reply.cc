@@ -9,6 +9,7 @@
 
 #include "google/protobuf/arena.h"
 #include "machine/codec.h"
+#include "machine/codec_descriptions.h"
 #include "tenure/v1/command.pb.h"
 
 namespace tenure::machine {
@@ -16,103 +17,6 @@ namespace {
 
 // ---- Out
 // -----------------------------------------------------------------------------------------
-
-void Write(const LockHolder& in, v1::LockHolder* out) {
-  out->set_session(in.session);
-  out->set_token(in.token);
-  out->set_label(in.label);
-  out->set_value(in.value);
-  out->set_held_ns(in.held_ns);
-}
-
-void Write(const LockDescription& in, v1::LockDescription* out) {
-  out->set_name(in.name);
-  Write(in.holder, out->mutable_holder());
-  out->set_waiting(in.waiting);
-  for (const LockWaiter& waiter : in.waiters) {
-    v1::LockWaiter* added = out->add_waiters();
-    added->set_session(waiter.session);
-    added->set_label(waiter.label);
-    added->set_waited_ns(waiter.waited_ns);
-  }
-  out->set_shares(in.shares);
-  for (const LockHolder& sharer : in.sharers) Write(sharer, out->add_sharers());
-  out->set_permits(in.permits);
-  out->set_total(in.total);
-  out->set_holds(in.holds);
-}
-
-void Write(const ElectionDescription& in, v1::ElectionDescription* out) {
-  out->set_name(in.name);
-  Write(in.leader, out->mutable_leader());
-  out->set_waiting(in.waiting);
-  for (const Candidate& candidate : in.candidates) {
-    v1::Candidate* added = out->add_candidates();
-    added->set_session(candidate.session);
-    added->set_campaign(candidate.campaign);
-    added->set_label(candidate.label);
-    added->set_value(candidate.value);
-    added->set_priority(candidate.priority);
-    added->set_waited_ns(candidate.waited_ns);
-  }
-  for (const Change& change : in.changes) WriteChange(change, out->add_changes());
-  out->set_gap(in.gap);
-}
-
-void Write(const OperationDescription& in, v1::OperationDescription* out) {
-  out->set_scope(in.scope);
-  out->set_key(in.key);
-  out->set_state(static_cast<std::uint32_t>(in.state));
-  Write(in.holder, out->mutable_holder());
-  out->set_attempts(in.attempts);
-  out->set_ends_in_ns(in.ends_in_ns);
-  out->set_expires_in_ns(in.expires_in_ns);
-  out->set_waiting(in.waiting);
-  out->set_fingerprint(in.fingerprint);
-  out->set_point(in.point);
-  out->set_response(in.response);
-  out->set_lock(in.lock);
-}
-
-void Write(const SessionDescription& in, v1::SessionDescription* out) {
-  out->set_session(in.session);
-  out->set_label(in.label);
-  out->set_ttl_ns(in.ttl_ns);
-  out->set_expires_in_ns(in.expires_in_ns);
-  out->set_locks(in.locks);
-  out->set_waits(in.waits);
-}
-
-void Write(const MemberStatus& in, v1::MemberStatus* out) {
-  out->set_name(in.id.name);
-  out->set_incarnation(in.id.incarnation);
-  out->set_address(in.address);
-  out->set_role(in.role);
-  out->set_reachable(in.reachable);
-  out->set_applied(in.applied);
-}
-
-void Write(const ClusterStatus& in, v1::ClusterStatus* out) {
-  out->set_cluster_high(in.cluster.high);
-  out->set_cluster_low(in.cluster.low);
-  out->set_answered_by_name(in.answered_by.name);
-  out->set_answered_by_incarnation(in.answered_by.incarnation);
-  out->set_leader_name(in.leader.name);
-  out->set_leader_incarnation(in.leader.incarnation);
-  out->set_term(in.term);
-  out->set_revision(in.revision);
-  out->set_commit(in.commit);
-  out->set_applied(in.applied);
-  out->set_log_bytes(in.log_bytes);
-  out->set_cluster_time_ns(in.cluster_time_ns);
-  out->set_held_back_ns(in.held_back_ns);
-  out->set_sessions(in.sessions);
-  out->set_locks(in.locks);
-  out->set_state_hash(in.state_hash);
-  out->set_may_stop_one(in.may_stop_one);
-  out->set_message(in.message);
-  for (const MemberStatus& member : in.members) Write(member, out->add_members());
-}
 
 struct ResultWriter {
   v1::Reply& out;
@@ -165,12 +69,7 @@ struct ResultWriter {
   void operator()(const WaitCancelled&) const { out.mutable_wait_cancelled(); }
   void operator()(const Proclaimed&) const { out.mutable_proclaimed(); }
   void operator()(const Observing&) const { out.mutable_observing(); }
-  void operator()(const Observed& in) const {
-    v1::Observed* observed = out.mutable_observed();
-    Write(in.holder, observed->mutable_holder());
-    for (const Change& change : in.changes) WriteChange(change, observed->add_changes());
-    observed->set_gap(in.gap);
-  }
+  void operator()(const Observed& in) const { Write(in, out.mutable_observed()); }
   void operator()(const AttemptStarted& in) const {
     v1::AttemptStarted* started = out.mutable_attempt_started();
     started->set_token(in.token);
@@ -198,30 +97,14 @@ struct ResultWriter {
   void operator()(const OperationDescription& in) const {
     Write(in, out.mutable_operation_description());
   }
-  void operator()(const OperationList& in) const {
-    v1::OperationList* list = out.mutable_operation_list();
-    for (const OperationDescription& one : in.operations) Write(one, list->add_operations());
-    list->set_more(in.more);
-  }
+  void operator()(const OperationList& in) const { Write(in, out.mutable_operation_list()); }
   void operator()(const ElectionDescription& in) const {
     Write(in, out.mutable_election_description());
   }
-  void operator()(const ElectionList& in) const {
-    v1::ElectionList* list = out.mutable_election_list();
-    for (const ElectionDescription& election : in.elections) Write(election, list->add_elections());
-    list->set_more(in.more);
-  }
+  void operator()(const ElectionList& in) const { Write(in, out.mutable_election_list()); }
   void operator()(const LockDescription& in) const { Write(in, out.mutable_lock_description()); }
-  void operator()(const LockList& in) const {
-    v1::LockList* list = out.mutable_lock_list();
-    for (const LockDescription& lock : in.locks) Write(lock, list->add_locks());
-    list->set_more(in.more);
-  }
-  void operator()(const SessionList& in) const {
-    v1::SessionList* list = out.mutable_session_list();
-    for (const SessionDescription& session : in.sessions) Write(session, list->add_sessions());
-    list->set_more(in.more);
-  }
+  void operator()(const LockList& in) const { Write(in, out.mutable_lock_list()); }
+  void operator()(const SessionList& in) const { Write(in, out.mutable_session_list()); }
   void operator()(const ClusterStatus& in) const { Write(in, out.mutable_cluster_status()); }
 };
 
@@ -278,113 +161,6 @@ struct BodyWriter {
 
 // ---- In
 // ------------------------------------------------------------------------------------------
-
-LockHolder Read(const v1::LockHolder& in) {
-  return {in.session(), in.token(), in.label(), in.value(), in.held_ns()};
-}
-
-LockDescription Read(const v1::LockDescription& in) {
-  LockDescription out;
-  out.name = in.name();
-  out.holder = Read(in.holder());
-  out.waiting = in.waiting();
-  out.shares = in.shares();
-  for (const v1::LockHolder& sharer : in.sharers()) out.sharers.push_back(Read(sharer));
-  out.permits = in.permits();
-  out.total = in.total();
-  out.holds = in.holds();
-  for (const v1::LockWaiter& waiter : in.waiters()) {
-    out.waiters.push_back({waiter.session(), waiter.label(), waiter.waited_ns()});
-  }
-  return out;
-}
-
-LockList Read(const v1::LockList& in) {
-  LockList out;
-  for (const v1::LockDescription& lock : in.locks()) out.locks.push_back(Read(lock));
-  out.more = in.more();
-  return out;
-}
-
-Observed Read(const v1::Observed& in) {
-  Observed out{Read(in.holder()), {}, in.gap()};
-  for (const v1::Change& change : in.changes()) out.changes.push_back(ReadChange(change));
-  return out;
-}
-
-ElectionDescription Read(const v1::ElectionDescription& in) {
-  ElectionDescription out;
-  out.name = in.name();
-  out.leader = Read(in.leader());
-  out.waiting = in.waiting();
-  for (const v1::Candidate& candidate : in.candidates()) {
-    out.candidates.push_back({candidate.session(), candidate.campaign(), candidate.label(),
-                              candidate.value(), candidate.priority(), candidate.waited_ns()});
-  }
-  for (const v1::Change& change : in.changes()) out.changes.push_back(ReadChange(change));
-  out.gap = in.gap();
-  return out;
-}
-
-ElectionList Read(const v1::ElectionList& in) {
-  ElectionList out;
-  for (const v1::ElectionDescription& election : in.elections()) {
-    out.elections.push_back(Read(election));
-  }
-  out.more = in.more();
-  return out;
-}
-
-OperationDescription Read(const v1::OperationDescription& in) {
-  return {in.scope(),         in.key(),      static_cast<OperationState>(in.state()),
-          Read(in.holder()),  in.attempts(), in.ends_in_ns(),
-          in.expires_in_ns(), in.waiting(),  in.fingerprint(),
-          in.point(),         in.response(), in.lock()};
-}
-
-OperationList Read(const v1::OperationList& in) {
-  OperationList out;
-  for (const v1::OperationDescription& one : in.operations()) out.operations.push_back(Read(one));
-  out.more = in.more();
-  return out;
-}
-
-SessionList Read(const v1::SessionList& in) {
-  SessionList out;
-  for (const v1::SessionDescription& session : in.sessions()) {
-    out.sessions.push_back({session.session(), session.label(), session.ttl_ns(),
-                            session.expires_in_ns(), session.locks(), session.waits()});
-  }
-  out.more = in.more();
-  return out;
-}
-
-ClusterStatus Read(const v1::ClusterStatus& in) {
-  ClusterStatus out;
-  out.cluster = {in.cluster_high(), in.cluster_low()};
-  out.answered_by = {in.answered_by_name(), in.answered_by_incarnation()};
-  out.leader = {in.leader_name(), in.leader_incarnation()};
-  out.term = in.term();
-  out.revision = in.revision();
-  out.commit = in.commit();
-  out.applied = in.applied();
-  out.log_bytes = in.log_bytes();
-  out.cluster_time_ns = in.cluster_time_ns();
-  out.held_back_ns = in.held_back_ns();
-  out.sessions = in.sessions();
-  out.locks = in.locks();
-  out.state_hash = in.state_hash();
-  out.may_stop_one = in.may_stop_one();
-  out.message = in.message();
-  for (const v1::MemberStatus& member : in.members()) {
-    out.members.push_back({{member.name(), member.incarnation()},
-                           member.address(),
-                           member.role(),
-                           member.reachable(),
-                           member.applied()});
-  }
-  return out;
-}
 
 // False if there is no result, or one that this version does not know.
 bool ReadResult(const v1::Reply& in, Reply& out) {
@@ -496,23 +272,6 @@ bool FitsInt(absl::string_view bytes) {
 }
 
 }  // namespace
-
-void WriteChange(const Change& in, v1::Change* out) {
-  out->set_revision(in.revision);
-  out->set_kind(static_cast<std::uint32_t>(in.kind));
-  out->set_token(in.token);
-  out->set_session(in.session);
-  out->set_label(in.label);
-  out->set_value(in.value);
-  out->set_at_ns(in.at_ns);
-}
-
-Change ReadChange(const v1::Change& in) {
-  return {in.revision(), static_cast<ChangeKind>(in.kind()),
-          in.token(),    in.session(),
-          in.label(),    in.value(),
-          in.at_ns()};
-}
 
 std::string EncodeReply(const Reply& reply) {
   alignas(8) char block[1024];

@@ -1,6 +1,7 @@
 // Descriptions of locks, for replies and for people who inspect.
 #include <algorithm>
 #include <cstddef>
+#include <deque>
 
 #include "machine/locks.h"
 
@@ -22,8 +23,23 @@ LockHolder Locks::DescribeHolder(const Lock& lock) const {
   }
   // A dead holder holds nothing: the lock is anyone's.
   if (lock.holder == nullptr || lock.holder->dead) return {};
-  return {lock.holder->id, lock.token, lock.holder->label, lock.value,
-          core_->now_ns - lock.granted_ns};
+  return {lock.holder->id,
+          lock.token,
+          lock.holder->label,
+          lock.value,
+          core_->now_ns - lock.granted_ns,
+          lock.shares == nullptr ? "" : lock.shares->owner};
+}
+
+BreakRecord Locks::LastBreak(const Lock& lock) const {
+  if (lock.journal == nullptr) return {};
+  const std::deque<Change>& changes = lock.journal->changes;
+  const auto last = std::find_if(changes.rbegin(), changes.rend(), [](const Change& change) {
+    return change.kind == ChangeKind::kBroken;
+  });
+  if (last == changes.rend()) return {};
+  return {last->revision, last->token, last->session,
+          last->label,    last->value, core_->now_ns - last->at_ns};
 }
 
 LockDescription Locks::Describe(const Lock& lock) const {
@@ -40,8 +56,13 @@ LockDescription Locks::Describe(const Lock& lock) const {
 }
 
 LockHolder Locks::DescribeShare(const Wait& share) const {
-  return {share.session->id, share.token, share.session->label, share.value,
-          core_->now_ns - share.granted_ns};
+  return {share.session->id,
+          share.token,
+          share.session->label,
+          share.value,
+          core_->now_ns - share.granted_ns,
+          share.owner,
+          share.permits};
 }
 
 void Locks::Get(const GetLock& get, Reply& reply) const {
@@ -53,6 +74,7 @@ void Locks::Get(const GetLock& get, Reply& reply) const {
     return;
   }
   description = Describe(**it);
+  description.broken = LastBreak(**it);
   if (const Shares* shares = (*it)->shares.get()) {
     for (const auto& [token, share] : shares->holders) {
       if (description.sharers.size() == kWaitersShown) break;
@@ -63,8 +85,9 @@ void Locks::Get(const GetLock& get, Reply& reply) const {
   for (const Wait* wait = (*it)->queue.first; wait != nullptr; wait = wait->next) {
     if (++visited > kWaitersVisited || description.waiters.size() == kWaitersShown) break;
     if (wait->session->dead) continue;
-    description.waiters.push_back(
-        {wait->session->id, wait->session->label, core_->now_ns - wait->queued_ns});
+    description.waiters.push_back({wait->session->id, wait->session->label,
+                                   core_->now_ns - wait->queued_ns, wait->mode, wait->permits,
+                                   wait->owner});
   }
 }
 
@@ -102,6 +125,7 @@ void Locks::Get(const GetElection& get, Reply& reply) const {
   }
   description = DescribeElection(**it);
   description.gap = CopyChanges(*(*it)->journal, get.after, description.changes);
+  description.broken = LastBreak(**it);
   std::size_t visited = 0;
   for (const Wait* wait = (*it)->queue.first; wait != nullptr; wait = wait->next) {
     if (++visited > kWaitersVisited || description.candidates.size() == kWaitersShown) break;

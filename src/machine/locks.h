@@ -460,6 +460,7 @@ class Locks {
   ElectionDescription DescribeElection(const Lock& lock) const;
   LockHolder DescribeHolder(const Lock& lock) const;
   LockHolder DescribeShare(const Wait& share) const;
+  BreakRecord LastBreak(const Lock& lock) const;
   LockDescription Describe(const Lock& lock) const;
 
   Core* core_;

@@ -399,6 +399,7 @@ OperationDescription Locks::DescribeOperation(const Lock& lock, bool whole) cons
   out.fingerprint = record.fingerprint;
   out.point = record.point;
   out.response = record.response;
+  out.broken = LastBreak(lock);
   return out;
 }
 

@@ -30,11 +30,21 @@ bool IsName(absl::string_view name) {
          });
 }
 
+// A name or a number; of version 6 in brackets.
+bool IsHost(absl::string_view host) {
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  return !host.empty() && std::all_of(host.begin(), host.end(), [bracketed](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.' ||
+           (bracketed && (c == ':' || c == '%'));
+  });
+}
+
 bool IsAddress(absl::string_view address) {
   if (absl::StartsWith(address, "unix:")) return address.size() > 5;
   const std::size_t colon = address.rfind(':');
   int port = 0;
-  return colon != absl::string_view::npos && colon > 0 &&
+  return colon != absl::string_view::npos && IsHost(address.substr(0, colon)) &&
          absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 1 && port <= 65535;
 }
 
@@ -74,12 +84,13 @@ absl::StatusOr<std::vector<Peer>> ParseClusterList(absl::string_view text) {
     for (std::size_t j = 0; j < i; ++j) {
       if (members[i].name == members[j].name) {
         return absl::InvalidArgumentError(
-            absl::StrCat("the cluster's list names ", members[i].name, " twice"));
+            absl::StrCat("the cluster's list names ", members[i].name,
+                         " twice: give each member a name of its own"));
       }
       if (members[i].address == members[j].address) {
-        return absl::InvalidArgumentError(absl::StrCat("the cluster's list gives ", members[j].name,
-                                                       " and ", members[i].name,
-                                                       " the same address ", members[i].address));
+        return absl::InvalidArgumentError(absl::StrCat(
+            "the cluster's list gives ", members[j].name, " and ", members[i].name,
+            " the same address ", members[i].address, ": give each an address of its own"));
       }
     }
   }

@@ -172,7 +172,13 @@ void Actor::OnRoleChange(const raft::RoleChange& change) {
   const bool reign_ended = clock_.leading() && (!leads || leader_term_ != change.term);
   leader_ = change.leader;
   leader_term_ = change.term;
-  if (reign_ended) OnNotLeadingAnyMore();
+  if (reign_ended) {
+    if (leader_.empty()) {
+      Log(absl::StrCat("leads no more: in term ", change.term,
+                       " it hears of too few members, or another one asks to lead"));
+    }
+    OnNotLeadingAnyMore();
+  }
   if (leads && !clock_.leading()) {
     // Time goes on from this member's own log, and from nothing else (PITFALLS T1).
     clock_.Lead(now_, core_->last_stamp_ns());

@@ -87,8 +87,25 @@ TEST(Flags, InspectKnowsWhatIsThereNow) {
             InspectFlags::What::kSessions);
   EXPECT_EQ(std::get<InspectFlags>(Parse({"inspect", "elections"})).what,
             InspectFlags::What::kElections);
+  const InspectFlags election = std::get<InspectFlags>(Parse({"inspect", "election", "e"}));
+  EXPECT_EQ(election.what, InspectFlags::What::kElection);
+  EXPECT_EQ(election.name, "e");
   EXPECT_THAT(Complaint({"inspect", "weather"}), HasSubstr("weather"));
   Complaint({"inspect"});
+}
+
+TEST(Flags, LocksElectionsAndKeysAreBroken) {
+  EXPECT_EQ(std::get<BreakFlags>(Parse({"break", "lock", "a"})).what, BreakFlags::What::kLock);
+  const BreakFlags election =
+      std::get<BreakFlags>(Parse({"break", "election", "e", "--token=7", "--reason=why"}));
+  EXPECT_EQ(election.what, BreakFlags::What::kElection);
+  EXPECT_EQ(election.token, 7u);
+  EXPECT_EQ(election.reason, "why");
+  const BreakFlags key = std::get<BreakFlags>(Parse({"break", "key", "k", "--scope=s"}));
+  EXPECT_EQ(key.what, BreakFlags::What::kKey);
+  EXPECT_EQ(key.name, "k");
+  EXPECT_EQ(key.scope, "s");
+  EXPECT_THAT(Complaint({"break"}), HasSubstr("election NAME"));
 }
 
 TEST(Flags, WhatCannotWorkIsOneLineThatSaysWhatToDo) {
@@ -99,6 +116,10 @@ TEST(Flags, WhatCannotWorkIsOneLineThatSaysWhatToDo) {
   EXPECT_THAT(Complaint({"serve", "--colour=red"}), HasSubstr("--colour"));
   EXPECT_THAT(Complaint({"serve", "--cluster=n1=a:1"}), HasSubstr("--id"));
   EXPECT_THAT(Complaint({"serve", "--data=/tmp/x"}), HasSubstr("--data"));
+  EXPECT_THAT(Complaint({"status", "--endpoints="}), HasSubstr("--endpoints= has no value"));
+  EXPECT_THAT(Complaint({"serve", "--id=n1", "--id=n2"}),
+              HasSubstr("--id is given more than once"));
+  EXPECT_THAT(Complaint({"serve", "--new=maybe"}), HasSubstr("--new = maybe is no value"));
   EXPECT_THAT(Complaint({"lock", "x"}), HasSubstr("-- COMMAND"));
   EXPECT_THAT(Complaint({"lock", "x", "--"}), HasSubstr("-- COMMAND"));
   EXPECT_THAT(Complaint({"lock", "--", "true"}), HasSubstr("NAME"));

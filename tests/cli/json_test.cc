@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/kept_output.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 
@@ -49,6 +50,38 @@ TEST(Json, AFreeLockHasNoHolderAndSaysSo) {
   EXPECT_EQ(json.at("waiting"), 0);
   EXPECT_EQ(Json::parse(LocksJson({lock})).at("locks").size(), 1u);
   EXPECT_EQ(Json::parse(SessionsJson({})).at("sessions").size(), 0u);
+}
+
+TEST(Json, OneLockShowsWhoSharesWhoWaitsAndWhoBrokeIt) {
+  LockDescription lock;
+  lock.name = "a";
+  lock.waiters = {{.session = 4, .mode = LockMode::kPermits, .permits = 2, .owner = "o"}};
+  lock.sharers = {{.session = 5, .permits = 1}};
+  const Json whole = Json::parse(LockJson(lock));
+  EXPECT_EQ(whole.at("waiters").at(0).at("mode"), "permits");
+  EXPECT_EQ(whole.at("waiters").at(0).at("permits"), 2);
+  EXPECT_EQ(whole.at("waiters").at(0).at("owner"), "o");
+  EXPECT_EQ(whole.at("sharers").at(0).at("permits"), 1);
+  EXPECT_TRUE(whole.at("broken").is_null());
+  lock.broken = {7, 6, 5, "h:1", "broken by me: stuck", 1'500'000'000};
+  const Json broken = Json::parse(LockJson(lock)).at("broken");
+  EXPECT_EQ(broken.at("token"), 6);
+  EXPECT_EQ(broken.at("seconds_ago"), 1.5);
+  EXPECT_EQ(broken.at("by"), "broken by me: stuck");
+  const Json listed = Json::parse(LocksJson({lock})).at("locks").at(0);
+  EXPECT_FALSE(listed.contains("waiters")) << "an empty list would say that nobody waits";
+}
+
+TEST(Json, AKeyShowsWhatItsCommandDid) {
+  OperationDescription key;
+  key.key = "k";
+  key.response = "a response";
+  EXPECT_TRUE(Json::parse(KeyJson(key)).at("exit_status").is_null());
+  key.response = EncodeOutcome({.exit_status = 3, .written = 5, .output = "hello"});
+  const Json json = Json::parse(KeyJson(key));
+  EXPECT_EQ(json.at("exit_status"), 3);
+  EXPECT_EQ(json.at("output"), "hello");
+  EXPECT_EQ(json.at("output_bytes"), 5);
 }
 
 TEST(Json, AnElectionNamesItsLeaderOrNobody) {

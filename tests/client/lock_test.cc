@@ -296,6 +296,26 @@ TEST_F(ClientTest, AWaitEndsOnTimeWhenNothingAnswers) {
   EXPECT_EQ(world_.now() - then, absl::Seconds(2));
 }
 
+// It was queued, so somebody answered; whether the lock is busy or the cluster gone is something
+// else.
+TEST_F(ClientTest, AWaitThatTheClusterLeftSaysSo) {
+  const Guard held = Lock(rival_, "a");
+  ASSERT_TRUE(held.ok());
+  Session session = Open();
+  Caught<Guard> waited;
+  session.mutex("a").Lock({.wait = absl::Seconds(8)}, waited.Callback());
+  world_.RunFor(absl::Seconds(1));
+  CutOff(Fate::kHold);
+  ASSERT_TRUE(world_.RunUntil([&] { return waited.here(); }, absl::Seconds(8)));
+  EXPECT_EQ(waited->status().code(), absl::StatusCode::kUnavailable) << waited->status();
+  EXPECT_EQ(KindOf(waited->status()), ErrorKind::kRetrySafe);
+  // And while it answers, somebody holds it.
+  Heal();
+  Session other = Open();
+  const Guard busy = Lock(other, "a", {.wait = absl::Seconds(8)});
+  EXPECT_EQ(busy.status().code(), absl::StatusCode::kAborted) << busy.status();
+}
+
 TEST_F(ClientTest, TheLastWhoWaitsForTheImplicitSessionEndsItsOpening) {
   CutOff();
   EXPECT_FALSE(Lock(client_, "a", {.wait = absl::Seconds(2)}).ok());

@@ -71,8 +71,14 @@ std::vector<Command> AllCommands() {
 }
 
 std::vector<Reply> AllReplies() {
-  const LockHolder holder{1, 2, "label", "value", 3};
-  const LockDescription lock{"name", holder, 2, {{4, "w", 5}, {6, "x", 7}}, 8, {holder}, 9, 10};
+  const LockHolder holder{1, 2, "label", "value", 3, "owner", 4};
+  const BreakRecord broken{1, 2, 3, "label", "by", 4};
+  const LockDescription lock{
+      "name", holder,
+      2,      {{4, "w", 5, LockMode::kPermits, 3, "o"}, {6, "x", 7, LockMode::kShared}},
+      8,      {holder},
+      9,      10,
+      11,     broken};
   ClusterStatus status;
   status.cluster = {1, 2};
   status.answered_by = {"n1", 3};
@@ -114,7 +120,8 @@ std::vector<Reply> AllReplies() {
   add(Proclaimed{});
   add(Observing{});
   add(Observed{holder, {change, change}, true});
-  const ElectionDescription election{"e", holder, 3, {{4, 5, "l", "v", 6, 7}}, {change}, true};
+  const ElectionDescription election{"e",      holder, 3,     {{4, 5, "l", "v", 6, 7}},
+                                     {change}, true,   broken};
   add(election);
   add(ElectionList{{election}, true});
   add(AttemptStarted{1, "point", 2});
@@ -124,7 +131,7 @@ std::vector<Reply> AllReplies() {
   add(AttemptFinished{});
   add(OperationForgotten{});
   const OperationDescription operation{
-      "s", "k", OperationState::kFailed, holder, 1, 2, 3, 4, "f", "p", "r", "x"};
+      "s", "k", OperationState::kFailed, holder, 1, 2, 3, 4, "f", "p", "r", "x", broken};
   add(operation);
   add(OperationList{{operation}, true});
   add(lock);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "fixture.h"
+#include "gmock/gmock.h"
 
 namespace tenure::machine {
 namespace {
@@ -45,6 +46,54 @@ class SharesTest : public MachineTest {
     return Is<LockGranted>(reply) ? std::get<LockGranted>(reply.result) : LockGranted{};
   }
 };
+
+// ---- What is shown
+
+TEST_F(SharesTest, TheQueueShowsWhatEachWaiterWants) {
+  Client holder = Open(60), writer = Open(60), reader = Open(60);
+  Lock(holder, kWaitForever, "me");
+  Lock(writer, kWaitForever, "you");
+  Share(reader);
+  const LockDescription lock = Look("x");
+  EXPECT_EQ(lock.holder.owner, "me");
+  ASSERT_EQ(lock.waiters.size(), 2u);
+  EXPECT_EQ(lock.waiters[0].mode, LockMode::kExclusive);
+  EXPECT_EQ(lock.waiters[0].owner, "you");
+  EXPECT_EQ(lock.waiters[1].mode, LockMode::kShared);
+  EXPECT_EQ(lock.broken, BreakRecord{});
+}
+
+TEST_F(SharesTest, PermitsAreShownOfHoldersAndWaiters) {
+  Client a = Open(60), b = Open(60);
+  Take(a, 2, 3);
+  Take(b, 2, 3);
+  const LockDescription lock = Look("x");
+  ASSERT_EQ(lock.sharers.size(), 1u);
+  EXPECT_EQ(lock.sharers[0].permits, 2u);
+  ASSERT_EQ(lock.waiters.size(), 1u);
+  EXPECT_EQ(lock.waiters[0].mode, LockMode::kPermits);
+  EXPECT_EQ(lock.waiters[0].permits, 2u);
+}
+
+TEST_F(SharesTest, WhoBrokeItWhenAndWhyIsShown) {
+  Client holder = Open(60), admin = Open(60);
+  const Revision token = Token(Lock(holder));
+  Break(admin, token);
+  Pass(2);
+  const BreakRecord broken = Look("x").broken;
+  EXPECT_GT(broken.revision, token);
+  EXPECT_EQ(broken.token, token);
+  EXPECT_EQ(broken.session, holder.session);
+  EXPECT_EQ(broken.ago_ns, 2 * kSecond);
+  EXPECT_THAT(broken.by, ::testing::HasSubstr("stuck"));
+  EXPECT_THAT(broken.by, ::testing::HasSubstr(std::to_string(admin.session)));
+  // The last one, of several.
+  const Revision again = Token(Lock(holder));
+  EXPECT_EQ(Look("x").broken, broken) << "on record, whoever has it";
+  Break(admin, again);
+  EXPECT_EQ(Look("x").broken.token, again);
+  EXPECT_EQ(Look("y").broken, BreakRecord{});
+}
 
 // ---- Shared
 

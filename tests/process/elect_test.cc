@@ -197,6 +197,31 @@ TEST_F(ElectTest, ALockIsWatchedAndABreakIsTold) {
   EXPECT_TRUE(lines[2]["holder"].is_null());
 }
 
+TEST_F(ElectTest, ABrokenLeadGoesToTheNextAndIsOnRecord) {
+  const Cluster cluster({.members = 1});
+  Process first = Lead(cluster, "one");
+  ASSERT_TRUE(first.AwaitOut("leads")) << first.err();
+  Process second = Lead(cluster, "two", {"--priority=3"});
+  ASSERT_TRUE(AwaitCandidates(cluster, 1));
+  const Result shown = RunTenure({"inspect", "election", "e"}, cluster.endpoints());
+  EXPECT_THAT(shown.out, AllOf(HasSubstr("one"), HasSubstr("CANDIDATE"), HasSubstr("two")));
+  const Result broken =
+      RunTenure({"break", "election", "e", "--reason=stuck"}, cluster.endpoints());
+  EXPECT_EQ(broken.status, 0) << broken.err;
+  EXPECT_EQ(first.Wait().status, 76);
+  ASSERT_TRUE(second.AwaitOut("leads")) << second.err();
+  const json election =
+      json::parse(RunTenure({"inspect", "election", "e", "--json"}, cluster.endpoints()).out);
+  EXPECT_EQ(election["leader"]["value"], "two");
+  EXPECT_EQ(election["candidates"].size(), 0u);
+  EXPECT_EQ(election["broken"]["token"], TermOf(first));
+  EXPECT_THAT(election["broken"]["by"].get<std::string>(), HasSubstr("stuck"));
+  EXPECT_EQ(election["changes"].back()["event"], "granted");
+  const Result nobody = RunTenure({"break", "election", "f"}, cluster.endpoints());
+  EXPECT_EQ(nobody.status, 75);
+  EXPECT_THAT(nobody.err, IsOneLine());
+}
+
 TEST_F(ElectTest, AWatchSaysWhatItMissedAndEndsWithItsReader) {
   const Cluster cluster({.members = 1});
   // Only the last 32 changes are kept, and these are 40.

@@ -202,7 +202,29 @@ TEST_F(OnceTest, ABrokenLockEndsItsCommand) {
   EXPECT_THAT(broken.out, HasSubstr(absl::StrCat(token)));
   EXPECT_EQ(holder.Wait().status, 76);
   EXPECT_FALSE(Alive(command));
+  EXPECT_EQ(cluster.Lock("a")["broken"]["token"].get<std::int64_t>(), token);
+  EXPECT_THAT(RunTenure({"inspect", "lock", "a"}, cluster.endpoints()).out,
+              AllOf(HasSubstr("TAKEN FROM"), HasSubstr("stuck")));
   EXPECT_EQ(RunTenure({"break", "lock", "a"}, cluster.endpoints()).status, 75);
+}
+
+TEST_F(OnceTest, ABrokenAttemptStoresNothingAndTheNextCallerRunsIt) {
+  const Cluster cluster({.members = 1});
+  Process stuck =
+      Start(cluster, absl::StrCat("echo $$ >", Path("pid"), "; exec tail -f /dev/null"));
+  const int command = AwaitNumber("pid");
+  const Result broken = RunTenure({"break", "key", "k", "--reason=stuck"}, cluster.endpoints());
+  EXPECT_EQ(broken.status, 0) << broken.err;
+  EXPECT_EQ(stuck.Wait().status, 76);
+  EXPECT_FALSE(Alive(command));
+  EXPECT_EQ(Run(cluster, "echo again; exit 3").out, "again\n");
+  const auto key =
+      nlohmann::json::parse(RunTenure({"inspect", "key", "k", "--json"}, cluster.endpoints()).out);
+  EXPECT_EQ(key["exit_status"], 3);
+  EXPECT_EQ(key["output"], "again\n");
+  EXPECT_EQ(key["attempts"], 2);
+  EXPECT_THAT(key["broken"]["by"].get<std::string>(), HasSubstr("stuck"));
+  EXPECT_EQ(RunTenure({"break", "key", "k"}, cluster.endpoints()).status, 75);
 }
 
 TEST_F(OnceTest, SharedLocksAndPermitsAreHeldTogether) {

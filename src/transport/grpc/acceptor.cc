@@ -105,8 +105,9 @@ absl::Status Acceptor::Bind(const std::string& address) {
   const int error =
       getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
   if (error != 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", address, ": ", gai_strerror(error)));
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", address, ": ",
+                                               gai_strerror(error),
+                                               "; listen on an address of this host (`--listen`)"));
   }
   for (const addrinfo* info = found; info != nullptr && listening_ < 0; info = info->ai_next) {
     listening_ = BindOne(*info);
