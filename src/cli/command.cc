@@ -24,6 +24,8 @@ void LetGoOfDescriptors(Descriptor& control, Descriptor& go) {
   // Out of the way of the numbers that they are to have.
   Descriptor high_control(fcntl(control.get(), F_DUPFD_CLOEXEC, 10));
   Descriptor high_go(fcntl(go.get(), F_DUPFD_CLOEXEC, 10));
+  // No place for them: then no COMMAND either, which waits for `go`.
+  if (!high_control.open() || !high_go.open()) _exit(1);
   control.Close();
   go.Close();
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -15,6 +15,7 @@
 #include "cli/member.h"
 #include "cli/once.h"
 #include "cli/serve.h"
+#include "cli/standard_streams.h"
 #include "cli/status.h"
 #include "cli/watch.h"
 
@@ -43,6 +44,7 @@ struct Dispatch {
 }  // namespace tenure::cli
 
 int main(int argc, char** argv) {
+  tenure::cli::ReserveStandardStreams();
   const char* endpoints = std::getenv("TENURE_ENDPOINTS");
   tenure::cli::QuietLibraries();
   return std::visit(

@@ -133,8 +133,9 @@ void WatchdogProcess::ReadControl() {
     FeedMessage message;
     if (static_cast<size_t>(size) < sizeof(message)) continue;
     std::memcpy(&message, buffer, sizeof(message));
+    if (message.magic != FeedMessage::kMagic) continue;
     deadline_ = Instant::FromReadings(message.boottime_ns, message.monotonic_raw_ns);
-    if (message.start) {
+    if (message.start && phase_ == Phase::kWaiting) {
       window_ns_ = message.window_ns;
       margin_ns_ = message.margin_ns;
       phase_ = Phase::kRunning;

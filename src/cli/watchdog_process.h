@@ -21,6 +21,9 @@ namespace tenure::cli {
 // variables follow, each with its terminating zero. 8 KiB hold the longest lock name and more, and
 // a pipe takes them in one write.
 struct FeedMessage {
+  // Nothing else is taken for one, whoever else may write to the socket.
+  static constexpr std::uint64_t kMagic = 0x9e7a1c0d54656e75;
+  std::uint64_t magic = kMagic;
   bool start = false;
   std::int64_t boottime_ns = 0;  // the deadline
   std::int64_t monotonic_raw_ns = 0;

@@ -64,8 +64,9 @@ void PutRequest(std::uint32_t in_field, const ClientRequest& request, std::strin
   PutUint(6, request.after, out);
 }
 
-bool ParseRequest(absl::string_view bytes, std::vector<ClientRequest>* requests) {
-  if (requests->size() == kMaxElements) return false;
+bool ParseRequest(absl::string_view bytes, ElementBudget* budget,
+                  std::vector<ClientRequest>* requests) {
+  if (!budget->Take()) return false;
   ClientRequest& request = requests->emplace_back();
   Reader reader(bytes);
   while (reader.Next()) {
@@ -103,8 +104,8 @@ void PutReply(std::uint32_t in_field, const ClientReply& reply, std::string* out
   PutBytes(5, reply.reply, out);
 }
 
-bool ParseReply(absl::string_view bytes, std::vector<ClientReply>* replies) {
-  if (replies->size() == kMaxElements) return false;
+bool ParseReply(absl::string_view bytes, ElementBudget* budget, std::vector<ClientReply>* replies) {
+  if (!budget->Take()) return false;
   ClientReply& reply = replies->emplace_back();
   Reader reader(bytes);
   while (reader.Next()) {
@@ -126,7 +127,7 @@ bool ParseReply(absl::string_view bytes, std::vector<ClientReply>* replies) {
   return reader.ok();
 }
 
-bool ParseServerFrame(absl::string_view bytes, ServerFrame* frame) {
+bool ParseServerFrame(absl::string_view bytes, ElementBudget* budget, ServerFrame* frame) {
   Reader reader(bytes);
   while (reader.Next()) {
     if (reader.Is(field::kHello, WireType::kBytes)) {
@@ -134,9 +135,9 @@ bool ParseServerFrame(absl::string_view bytes, ServerFrame* frame) {
       if (!ParseMessage(reader.bytes(), &hello)) return false;
       frame->hello = {hello.protocol(), hello.member_name(), hello.leader_address()};
     } else if (reader.Is(field::kElement, WireType::kBytes)) {
-      if (!ParseReply(reader.bytes(), &frame->message.replies)) return false;
+      if (!ParseReply(reader.bytes(), budget, &frame->message.replies)) return false;
     } else if (reader.Is(field::kEvents, WireType::kBytes)) {
-      if (frame->message.events.size() == kMaxElements) return false;
+      if (!budget->Take()) return false;
       frame->message.events.emplace_back(reader.bytes());
     }
   }
@@ -161,6 +162,7 @@ void AppendEvent(absl::string_view event, std::string* frame) {
 
 absl::StatusOr<ClientFrame> ParseClientFrame(absl::string_view bytes) {
   ClientFrame frame;
+  ElementBudget budget;
   Reader reader(bytes);
   while (reader.Next()) {
     if (reader.Is(field::kHello, WireType::kBytes)) {
@@ -168,7 +170,7 @@ absl::StatusOr<ClientFrame> ParseClientFrame(absl::string_view bytes) {
       if (!ParseMessage(reader.bytes(), &hello)) reader.Fail();
       frame.hello = {hello.protocol(), hello.label()};
     } else if (reader.Is(field::kElement, WireType::kBytes)) {
-      if (!ParseRequest(reader.bytes(), &frame.requests)) reader.Fail();
+      if (!ParseRequest(reader.bytes(), &budget, &frame.requests)) reader.Fail();
     }
   }
   if (!reader.ok()) return absl::InvalidArgumentError("malformed client frame");
@@ -177,7 +179,8 @@ absl::StatusOr<ClientFrame> ParseClientFrame(absl::string_view bytes) {
 
 absl::StatusOr<ServerFrame> ParseServerFrame(absl::string_view bytes) {
   ServerFrame frame;
-  if (!ParseServerFrame(bytes, &frame)) {
+  ElementBudget budget;
+  if (!ParseServerFrame(bytes, &budget, &frame)) {
     return absl::InvalidArgumentError("malformed server frame");
   }
   return frame;

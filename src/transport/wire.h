@@ -22,8 +22,8 @@ namespace tenure::wire {
 // Both sides of a stream speak the lower of their two.
 inline constexpr std::uint32_t kProtocol = 1;
 
-// More elements than this in one frame, or entries in one message, are refused before they are
-// made.
+// More elements than this in one frame (envelopes, requests, replies, events and entries, however
+// they are nested) are refused before they are made.
 inline constexpr std::size_t kMaxElements = 65536;
 
 // The first frame of each kind of stream.

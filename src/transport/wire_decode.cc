@@ -14,6 +14,8 @@ namespace {
 
 // A configuration names a handful of servers; more bytes than this are no configuration.
 constexpr std::size_t kMaxConfigurationBytes = 64 << 10;
+// What a snapshot's description has besides.
+constexpr std::size_t kMaxSnapshotHeadBytes = 128;
 
 std::vector<raft::Server> FromSchema(
     const google::protobuf::RepeatedPtrField<v1::Server>& servers) {
@@ -83,13 +85,13 @@ Parsed Convert(absl::string_view bytes, PeerBody* body, Make make) {
   return Parsed::kKnown;
 }
 
-Parsed ParseAppend(absl::string_view bytes, PeerBody* body) {
+Parsed ParseAppend(absl::string_view bytes, ElementBudget* budget, PeerBody* body) {
   raft::AppendRequest request;
   bool known = true;
   Reader reader(bytes);
   while (reader.Next()) {
     if (reader.Is(4, WireType::kBytes)) {
-      if (request.entries.size() == kMaxElements) return Parsed::kMalformed;
+      if (!budget->Take()) return Parsed::kMalformed;
       if (!ParseEntry(reader.bytes(), &request.entries.emplace_back(), &known)) reader.Fail();
     } else if (reader.type() == WireType::kVarint) {
       switch (reader.field()) {
@@ -145,7 +147,8 @@ Parsed ParsePropose(absl::string_view bytes, PeerBody* body) {
   return KnownIf(reader.ok());
 }
 
-Parsed ParseForwarded(absl::string_view bytes, PeerBody* body, bool replies) {
+Parsed ParseForwarded(absl::string_view bytes, ElementBudget* budget, PeerBody* body,
+                      bool replies) {
   ForwardedRequests to_leader;
   ServerFrame to_asker;
   std::uint64_t number = 0;
@@ -154,8 +157,8 @@ Parsed ParseForwarded(absl::string_view bytes, PeerBody* body, bool replies) {
     if (reader.Is(1, WireType::kVarint)) {
       to_leader.origin = reader.number();
     } else if (reader.Is(2, WireType::kBytes)) {
-      if (replies ? !ParseServerFrame(reader.bytes(), &to_asker)
-                  : !ParseRequest(reader.bytes(), &to_leader.requests)) {
+      if (replies ? !ParseServerFrame(reader.bytes(), budget, &to_asker)
+                  : !ParseRequest(reader.bytes(), budget, &to_leader.requests)) {
         reader.Fail();
       }
     } else if (reader.Is(3, WireType::kVarint)) {
@@ -206,7 +209,18 @@ Parsed ParseHandshake(std::uint32_t kind, absl::string_view bytes, PeerBody* bod
   }
 }
 
-Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, PeerBody* body) {
+// The schema's own parser would make what is too long before it could be refused.
+bool IsModest(absl::string_view snapshot_request) {
+  std::size_t bytes = 0;
+  Reader reader(snapshot_request);
+  while (reader.Next()) {
+    if (reader.Is(2, WireType::kBytes)) bytes += reader.bytes().size();
+  }
+  return reader.ok() && bytes <= kMaxConfigurationBytes + kMaxSnapshotHeadBytes;
+}
+
+Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, ElementBudget* budget,
+                 PeerBody* body) {
   switch (kind) {
     case field::kVoteRequest:
       return Convert<v1::VoteRequest>(bytes, body, [](const v1::VoteRequest& from) {
@@ -219,7 +233,7 @@ Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, PeerBody* body) {
             raft::VoteResponse{from.term(), from.request_term(), from.pre_vote(), from.granted()});
       });
     case field::kAppendRequest:
-      return ParseAppend(bytes, body);
+      return ParseAppend(bytes, budget, body);
     case field::kAppendResponse:
       return Convert<v1::AppendResponse>(bytes, body, [](const v1::AppendResponse& from) {
         return raft::Message(raft::AppendResponse{
@@ -231,6 +245,7 @@ Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, PeerBody* body) {
         return raft::Message(raft::TimeoutNow{from.term(), from.transfer()});
       });
     case field::kSnapshotRequest:
+      if (!IsModest(bytes)) return Parsed::kMalformed;
       return Convert<v1::SnapshotRequest>(bytes, body, [](const v1::SnapshotRequest& from) {
         raft::SnapshotRequest request;
         request.term = from.term();
@@ -253,9 +268,9 @@ Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, PeerBody* body) {
             raft::SnapshotResponse{from.term(), from.index(), from.offset(), from.round()});
       });
     case field::kForwardedRequests:
-      return ParseForwarded(bytes, body, /*replies=*/false);
+      return ParseForwarded(bytes, budget, body, /*replies=*/false);
     case field::kForwardedReplies:
-      return ParseForwarded(bytes, body, /*replies=*/true);
+      return ParseForwarded(bytes, budget, body, /*replies=*/true);
     case field::kForwardClosed:
       return Convert<v1::ForwardClosed>(bytes, body, [](const v1::ForwardClosed& from) {
         return Forward(ForwardClosed{from.origin()});
@@ -265,7 +280,7 @@ Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, PeerBody* body) {
   }
 }
 
-Parsed ParseEnvelope(absl::string_view bytes, Envelope* envelope) {
+Parsed ParseEnvelope(absl::string_view bytes, ElementBudget* budget, Envelope* envelope) {
   std::uint32_t kind = 0;
   absl::string_view body;
   Reader reader(bytes);
@@ -295,14 +310,14 @@ Parsed ParseEnvelope(absl::string_view bytes, Envelope* envelope) {
     }
   }
   if (!reader.ok()) return Parsed::kMalformed;
-  return kind == 0 ? Parsed::kUnknown : ParseBody(kind, body, &envelope->body);
+  return kind == 0 ? Parsed::kUnknown : ParseBody(kind, body, budget, &envelope->body);
 }
 
 }  // namespace
 
 absl::StatusOr<PeerFrame> ParsePeerFrame(absl::string_view bytes) {
   PeerFrame frame;
-  std::size_t elements = 0;
+  ElementBudget budget;
   Reader reader(bytes);
   while (reader.Next()) {
     if (reader.Is(field::kHello, WireType::kBytes)) {
@@ -311,9 +326,9 @@ absl::StatusOr<PeerFrame> ParsePeerFrame(absl::string_view bytes) {
       frame.hello = {hello.protocol(), hello.from_name(), hello.from_incarnation(),
                      hello.to_name()};
     } else if (reader.Is(field::kElement, WireType::kBytes)) {
-      const Parsed parsed = ++elements > kMaxElements
-                                ? Parsed::kMalformed
-                                : ParseEnvelope(reader.bytes(), &frame.envelopes.emplace_back());
+      const Parsed parsed =
+          budget.Take() ? ParseEnvelope(reader.bytes(), &budget, &frame.envelopes.emplace_back())
+                        : Parsed::kMalformed;
       if (parsed == Parsed::kMalformed) reader.Fail();
       if (parsed == Parsed::kUnknown) frame.envelopes.pop_back();
     }

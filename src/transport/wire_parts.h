@@ -42,9 +42,19 @@ constexpr std::uint32_t kForwardClosed = 50;
 void PutRequest(std::uint32_t in_field, const ClientRequest& request, std::string* out);
 void PutReply(std::uint32_t in_field, const ClientReply& reply, std::string* out);
 
+// What one frame may still have, however its elements are nested.
+class ElementBudget {
+ public:
+  bool Take() { return left_ > 0 && left_-- > 0; }
+
+ private:
+  std::size_t left_ = kMaxElements;
+};
+
 // Append what they parse. False: malformed, or too many.
-bool ParseRequest(absl::string_view bytes, std::vector<ClientRequest>* requests);
-bool ParseServerFrame(absl::string_view bytes, ServerFrame* frame);
+bool ParseRequest(absl::string_view bytes, ElementBudget* budget,
+                  std::vector<ClientRequest>* requests);
+bool ParseServerFrame(absl::string_view bytes, ElementBudget* budget, ServerFrame* frame);
 
 template <typename Message>
 bool ParseMessage(absl::string_view bytes, Message* message) {

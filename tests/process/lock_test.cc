@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ namespace tenure::process {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -203,6 +205,34 @@ TEST_F(LockTest, T16_NoCommandRunsOnBesideItsSuccessor) {
     EXPECT_GT(last, 0);
     EXPECT_LE(last, std::strtod(successor.out.c_str(), nullptr));
   }
+}
+
+// What a caller has closed gets no other meaning: messages once went into the watchdog's socket,
+// which took them for its orders.
+TEST_F(LockTest, ClosedStandardStreamsRunNothingThatIsNotHeld) {
+  Process holder = Hold();
+  for (const char* closed : {"2>&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"}) {
+    for (const char* what : {"lock a --wait=300ms", "lock a --wait=300ms --ttl=5m",
+                             "lock a --try --ttl=5m", "elect a --colour=red"}) {
+      Process process({"/bin/sh", "-c",
+                       absl::StrCat("exec " TENURE_BIN_DIR "/tenure ", what, " -- touch ",
+                                    Path("ran"), " ", closed)},
+                      {.environment = {absl::StrCat("TENURE_ENDPOINTS=", cluster_.endpoints())}});
+      EXPECT_THAT(process.Wait().status, AnyOf(75, 64)) << what << " " << closed;
+      EXPECT_FALSE(std::filesystem::exists(Path("ran"))) << what << " " << closed;
+    }
+  }
+  holder.CloseInput();
+  EXPECT_EQ(holder.Wait().status, 0);
+  // And what is held runs, with its streams as the caller gave them.
+  Process process(
+      {"/bin/sh", "-c",
+       absl::StrCat("exec " TENURE_BIN_DIR "/tenure lock a -- sh -c '[ ! -e /proc/self/fd/2 ] && "
+                    "touch ",
+                    Path("ran"), "' 2>&-")},
+      {.environment = {absl::StrCat("TENURE_ENDPOINTS=", cluster_.endpoints())}});
+  EXPECT_EQ(process.Wait().status, 0);
+  EXPECT_TRUE(std::filesystem::exists(Path("ran")));
 }
 
 }  // namespace

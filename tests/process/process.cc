@@ -44,14 +44,15 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
 // This process's own, but for what a user of these tests may have set for his own cluster.
 std::vector<std::string> Environment(const std::vector<std::string>& added) {
   std::vector<std::string> all = added;
-  all.emplace_back("TENURE_ENDPOINTS=");
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    const std::string name(*variable, std::strcspn(*variable, "=") + 1);
+  const auto add = [&all](const std::string& variable) {
+    const std::string name = variable.substr(0, variable.find('=') + 1);
     const bool set = std::any_of(all.begin(), all.end(), [&](const std::string& other) {
       return absl::StartsWith(other, name);
     });
-    if (!set) all.emplace_back(*variable);
-  }
+    if (!set) all.push_back(variable);
+  };
+  add("TENURE_ENDPOINTS=");
+  for (char** variable = environ; *variable != nullptr; ++variable) add(*variable);
   return all;
 }
 

@@ -12,6 +12,8 @@
 
 #include "tenure/v1/client.pb.h"
 #include "tenure/v1/peer.pb.h"
+#include "transport/wire_format.h"
+#include "transport/wire_parts.h"
 
 namespace tenure::wire {
 namespace {
@@ -235,6 +237,37 @@ TEST(Wire, X2_TooManyElementsAreRefusedBeforeTheyAreMade) {
   EXPECT_FALSE(ParsePeerFrame(bytes).ok());
   // A length that the frame does not have.
   EXPECT_FALSE(ParseClientFrame(std::string("\x12\xff\xff\xff\xff\x07", 6)).ok());
+}
+
+// Nor may they be spread over messages that are nested in the frame.
+TEST(Wire, X2_NestedElementsCountForTheWholeFrame) {
+  const std::size_t half = kMaxElements / 2 + 1;
+  std::string elements;
+  for (std::size_t i = 0; i < half; ++i) elements.append("\x12\x00", 2);
+  const auto nested = [](std::uint32_t kind, const std::string& body, int times) {
+    std::string envelope;
+    PutBytes(kind, body, &envelope);
+    std::string frame;
+    for (int i = 0; i < times; ++i) PutBytes(2, envelope, &frame);
+    return ParsePeerFrame(frame).ok();
+  };
+  std::string replies;
+  PutBytes(2, elements, &replies);
+  EXPECT_TRUE(nested(field::kForwardedReplies, replies, 1));
+  EXPECT_FALSE(nested(field::kForwardedReplies, replies, 2));
+  EXPECT_TRUE(nested(field::kForwardedRequests, elements, 1));
+  EXPECT_FALSE(nested(field::kForwardedRequests, elements, 2));
+  std::string entries;
+  for (std::size_t i = 0; i < half; ++i) entries.append("\x22\x00", 2);
+  EXPECT_TRUE(nested(field::kAppendRequest, entries, 1));
+  EXPECT_FALSE(nested(field::kAppendRequest, entries, 2));
+  // The servers of a snapshot's configuration, which the generated code would make.
+  std::string servers;
+  for (std::size_t i = 0; i < (64 << 10); ++i) servers.append("\x0a\x00", 2);
+  std::string info, snapshot;
+  PutBytes(4, servers, &info);
+  PutBytes(2, info, &snapshot);
+  EXPECT_FALSE(nested(field::kSnapshotRequest, snapshot, 1));
 }
 
 TEST(Wire, TruncatedFramesNeverCrash) {
