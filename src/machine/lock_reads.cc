@@ -13,6 +13,14 @@ constexpr std::size_t kPageBytesMax = 1
                                       << 20;  // a page must fit into a message whatever the values
 constexpr std::size_t kWaitersShown = 100;
 constexpr std::size_t kWaitersVisited = 1000;
+// Nobody has these, but somebody watches them, or did: more in a row are shown all the same.
+constexpr std::size_t kFreeVisited = 10'000;
+
+bool HeldOrWaitedOrDelayed(const Lock& lock) {
+  return lock.holder != nullptr || lock.queue.first != nullptr ||
+         (lock.shares != nullptr &&
+          (!lock.shares->holders.empty() || lock.shares->delayed_until_ns != 0));
+}
 
 }  // namespace
 
@@ -94,10 +102,11 @@ void Locks::Get(const GetLock& get, Reply& reply) const {
 void Locks::List(const ListLocks& list, Reply& reply) const {
   const std::size_t limit = std::clamp<std::uint32_t>(list.limit, 1, kPageMax);
   LockList& page = reply.result.emplace<LockList>();
-  std::size_t bytes = 0;
+  std::size_t bytes = 0, visited = 0;
   for (auto it = locks_.upper_bound(Key{ObjectKind::kLock, list.after}); it != locks_.end(); ++it) {
     if ((*it)->kind != ObjectKind::kLock) return;
     if (!Used(**it)) continue;
+    if (!HeldOrWaitedOrDelayed(**it) && ++visited < kFreeVisited) continue;
     if (page.locks.size() == limit || bytes >= kPageBytesMax) {
       page.more = true;
       return;
@@ -139,10 +148,11 @@ void Locks::Get(const GetElection& get, Reply& reply) const {
 void Locks::List(const ListElections& list, Reply& reply) const {
   const std::size_t limit = std::clamp<std::uint32_t>(list.limit, 1, kPageMax);
   ElectionList& page = reply.result.emplace<ElectionList>();
-  std::size_t bytes = 0;
+  std::size_t bytes = 0, visited = 0;
   const auto first = locks_.upper_bound(Key{ObjectKind::kElection, list.after});
   for (auto it = first; it != locks_.end() && (*it)->kind == ObjectKind::kElection; ++it) {
     if (!Used(**it)) continue;
+    if (!HeldOrWaitedOrDelayed(**it) && ++visited < kFreeVisited) continue;
     if (page.elections.size() == limit || bytes >= kPageBytesMax) {
       page.more = true;
       return;

@@ -57,6 +57,19 @@ TEST_F(ElectionsTest, AnElectionAndALockOfOneNameAreTwo) {
   EXPECT_EQ(std::get<ElectionList>(machine.Query(ListElections{}).result).elections.size(), 1u);
 }
 
+// Neither held nor waited for, though somebody looks.
+TEST_F(ElectionsTest, WhatIsOnlyWatchedIsNotListed) {
+  Client a = Open(60), b = Open(60);
+  Observe watch{ObjectKind::kLock, "e", 0};
+  watch.after = machine.revision();
+  EXPECT_TRUE(Is<Observing>(Do(a.Next(watch))));
+  EXPECT_TRUE(std::get<LockList>(machine.Query(ListLocks{}).result).locks.empty());
+  const Revision token = Token(Acquire(b, "e"));
+  EXPECT_EQ(std::get<LockList>(machine.Query(ListLocks{}).result).locks.size(), 1u);
+  Release(b, "e", token);
+  EXPECT_TRUE(std::get<LockList>(machine.Query(ListLocks{}).result).locks.empty());
+}
+
 TEST_F(ElectionsTest, PriorityGoesBeforeOrder) {
   Client leader = Open(60), low = Open(60), high = Open(60), high_too = Open(60), mid = Open(60);
   const Revision term = Token(Run(leader));
