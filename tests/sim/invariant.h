@@ -42,6 +42,9 @@ struct Hold {
 
 // Names of what is not an exclusive lock. What administrators break is apart from the rest.
 inline constexpr char kSharedPrefix[] = "shared-";
+inline constexpr int kSharedCount = 4;
+// One of these, which is also taken with attempts at operations.
+inline constexpr char kSharedWithAttempts[] = "shared-3";
 inline constexpr char kSemaphore[] = "permits";
 inline constexpr std::uint64_t kPermits = 4;
 inline constexpr char kBreakable[] = "breakable";

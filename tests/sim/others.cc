@@ -65,7 +65,8 @@ std::stop_token Others::Stopped(std::uint64_t id) {
 
 void Others::LockOne(Session& session) {
   const std::uint64_t id = ++last_id_;
-  const std::string name = Chance(0.2) ? kBreakable : absl::StrCat(kSharedPrefix, Below(3));
+  const std::string name =
+      Chance(0.2) ? kBreakable : absl::StrCat(kSharedPrefix, Below(kSharedCount));
   const bool shared = Chance(0.6);
   LockOptions options;
   options.wait = AWait();
@@ -118,8 +119,8 @@ void Others::TakeSet(Session& session) {
   const std::uint64_t id = ++last_id_;
   std::vector<LockInSet> locks;
   std::vector<Share> shares;
-  for (int i = 0; i < 3; ++i) {
-    if (Chance(0.4)) continue;
+  for (int i = 0; i < kSharedCount; ++i) {
+    if (Chance(0.5)) continue;
     const bool shared = Chance(0.5);
     locks.push_back(
         {absl::StrCat(kSharedPrefix, i), shared ? LockMode::kShared : LockMode::kExclusive});

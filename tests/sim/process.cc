@@ -68,7 +68,8 @@ void Process::OnOver(SessionId session, bool told) {
   }
   for (const std::uint64_t id : ids) Drop(id);
   others_->OnOver(session);
-  std::erase_if(attempts_, [session](const auto& each) { return each.second.session == session; });
+  std::erase_if(attempts_,
+                [session](const auto& each) { return each.second.share.session == session; });
 }
 
 // ---- What it does, one thing at a time

@@ -115,7 +115,12 @@ class Process {
                    absl::AnyInvocable<void(Revision)> done);
   void List(absl::AnyInvocable<void(absl::StatusOr<LockList>)> done);
   void Resume() { others_->Resume(); }
-  void AddShares(std::vector<const Share*>* shares) const { others_->AddShares(shares); }
+  void AddShares(std::vector<const Share*>* shares) const {
+    others_->AddShares(shares);
+    for (const auto& [id, working] : attempts_) {
+      if (!working.share.name.empty()) shares->push_back(&working.share);
+    }
+  }
   void AddHolds(std::vector<const Hold*>* holds) const {
     for (const auto& [id, held] : holds_) holds->push_back(&held.hold);
   }
@@ -142,7 +147,7 @@ class Process {
 
   struct Working {
     Attempt attempt;
-    SessionId session = 0;
+    Share share;  // of the lock that is held with it; without a name: none that can be judged
     TimerHandle timer;
     int point = 0;
   };
@@ -180,7 +185,7 @@ class Process {
   void OnGuard(LockGuard guard, SessionId session, checker::LockHistory::Id asked, bool keep,
                bool pinned);
   void BeginOne(Slot& slot);
-  void OnBegun(Begun begun, SessionId session, absl::Duration asked);
+  void OnBegun(Begun begun, Share share, absl::Duration asked);
   void WorkOn(std::uint64_t id);
   void FinishAttempt(std::uint64_t id);
   void WriteUnder(std::uint64_t id);

@@ -15,7 +15,9 @@ void Process::BeginOne(Slot& slot) {
   const std::string key = absl::StrCat("op-", number);
   BeginOptions options;
   // Of all callers alike, and of several keys the same: who waits for one waits for others, too.
-  if (number % 2 == 0) options.lock = "with";
+  // One of the locks is others' as well, who share it or take it with others in a set.
+  if (number % 4 == 0) options.lock = "with";
+  if (number % 4 == 2) options.lock = kSharedWithAttempts;
   switch (scene_.world.RandomBelow(3)) {
     case 0:
       break;
@@ -38,10 +40,11 @@ void Process::BeginOne(Slot& slot) {
       stop.request_stop();
     });
   }
-  const bool with_lock = !options.lock.empty();
+  const std::string lock = options.lock;
+  const bool bounded = options.deadline != absl::InfiniteDuration();
   slot.session.idempotency("sim").Begin(
       key, "same", std::move(options),
-      Safe([this, id, key, with_lock, asked = now(),
+      Safe([this, id, key, lock, bounded, asked = now(),
             session = slot.session.id()](absl::StatusOr<Begun> begun) mutable {
         waits_.erase(id);
         if (!begun.ok()) return;
@@ -56,25 +59,35 @@ void Process::BeginOne(Slot& slot) {
           scene_.TellAll([&](Invariant& each) { each.OnOutcome(key, token, asked); });
           if (key == absl::StrCat("op-", all_.newest_key_)) ++all_.newest_key_;
         } else if (begun->state == Begun::State::kStarted) {
-          if (with_lock) scene_.marks.Visit("attempt one with a lock");
-          OnBegun(*std::move(begun), session, asked);
+          if (!lock.empty()) scene_.marks.Visit("attempt one with a lock");
+          Share share{.name = lock, .token = begun->attempt.token(), .session = session};
+          // Its own deadline is judged by the cluster alone.
+          if (bounded) share.name.clear();
+          OnBegun(*std::move(begun), std::move(share), asked);
         }
       }));
 }
 
-void Process::OnBegun(Begun begun, SessionId session, absl::Duration asked) {
+void Process::OnBegun(Begun begun, Share share, absl::Duration asked) {
   const Attempt& attempt = begun.attempt;
   scene_.marks.Visit(attempt.number() == 1 ? "operation begun" : "operation taken over");
   scene_.world.MixIntoTrace(attempt.token());
   scene_.TellAll([&](Invariant& each) {
     each.OnAttempt(attempt.key(), attempt.token(), attempt.recovery_point(), asked);
   });
-  if (!scene_.sessions.contains(session)) return;  // abandons it
+  if (!scene_.sessions.contains(share.session)) return;  // abandons it
   const std::uint64_t id = ++all_.last_id_;
   Working& working = attempts_[id];
   if (!absl::SimpleAtoi(attempt.recovery_point(), &working.point)) working.point = 0;
   working.attempt = std::move(begun.attempt);
-  working.session = session;
+  working.share = std::move(share);
+  working.share.id = id;
+  working.share.client = number_;
+  working.share.valid = [&working] { return working.attempt.Valid(); };
+  if (!working.share.name.empty()) {
+    const std::vector<const Share*> all = all_.Shares();
+    scene_.TellAll([&](Invariant& each) { each.OnShared(working.share, all); });
+  }
   working.timer =
       In(Random(absl::Milliseconds(1), absl::Milliseconds(300)), [this, id] { WorkOn(id); });
 }

@@ -290,6 +290,8 @@ class NaiveLocks final : public Invariant {
   }
   bool MayBeServed(const Wait& wait) const {
     for (const Part& part : wait.parts) {
+      // Of attempts that are made with a lock this model knows nothing.
+      if (part.name == kSharedWithAttempts) return false;
       if (state_.delays.contains(part.name)) return false;
       for (const Wait& other : state_.waits) {
         if (&other != &wait && Wants(other, part.name) && Before(other, wait)) return false;
