@@ -29,6 +29,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -152,10 +153,16 @@ inline Awaitable<absl::StatusOr<Leadership>> Campaign(Election election) {
 }
 
 // `observer` must live until it goes on; destroying it ends the wait with kCancelled.
+inline Awaitable<absl::StatusOr<News>> Next(Observer& observer, absl::Duration wait,
+                                            const std::stop_token& cancel) {
+  return Awaitable<absl::StatusOr<News>>([&observer, wait, cancel](auto done) mutable {
+    observer.Next(wait, std::move(cancel), std::move(done));
+  });
+}
 inline Awaitable<absl::StatusOr<News>> Next(Observer& observer,
                                             absl::Duration wait = absl::InfiniteDuration()) {
-  return Await<absl::StatusOr<News>>(
-      [&observer, wait](auto done) { observer.Next(wait, std::move(done)); });
+  const std::stop_token never;
+  return Next(observer, wait, never);
 }
 
 }  // namespace tenure::co

@@ -3,6 +3,7 @@
 #define TENURE_OBSERVER_H_
 
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "absl/functional/any_invocable.h"
@@ -45,13 +46,18 @@ class Observer {
   // The next news, as soon as there is any: one round trip and one round of replication, then a
   // push. The first comes at once. One call at a time: others are refused.
   //   kAborted             nothing happened within `wait`
-  //   kCancelled           the Observer was destroyed, or the backend was shut down
+  //   kCancelled           `cancel` was stopped, the Observer was destroyed, or the backend was
+  //   shut
+  //                        down; nothing is lost, the next call goes on
   //   kFailedPrecondition  its session is over (never with the implicit one, which is opened anew);
   //                        or another Next is under way
   //   kInvalidArgument     an empty or overlong name, a negative wait
   //   kUnavailable         no cluster answered within `wait` (retry-safe)
-  absl::StatusOr<News> Next(absl::Duration wait = absl::InfiniteDuration());
+  absl::StatusOr<News> Next(absl::Duration wait = absl::InfiniteDuration(),
+                            std::stop_token cancel = {});
   void Next(absl::Duration wait, absl::AnyInvocable<void(absl::StatusOr<News>) &&> done);
+  void Next(absl::Duration wait, std::stop_token cancel,
+            absl::AnyInvocable<void(absl::StatusOr<News>) &&> done);
 
   // The revision of what was told last: an observer that begins after it goes on there.
   Revision revision() const;

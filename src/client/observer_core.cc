@@ -30,7 +30,7 @@ Revision ObserverCore::revision() const {
   return told_;
 }
 
-void ObserverCore::Next(absl::Duration wait, Done done) {
+void ObserverCore::Next(absl::Duration wait, std::stop_token cancel, Done done) {
   std::optional<News> news;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -43,11 +43,12 @@ void ObserverCore::Next(absl::Duration wait, Done done) {
   }
   if (news.has_value()) return std::move(done)(*std::move(news));
   const bool timed = wait > absl::ZeroDuration() && wait != absl::InfiniteDuration();
-  Ask(wait, timed ? handle_->backend().loop().Now() + wait : Instant::InfiniteFuture(),
-      std::move(done));
+  const Instant deadline =
+      timed ? handle_->backend().loop().Now() + wait : Instant::InfiniteFuture();
+  Ask(wait, {std::make_shared<Ends>(stop_.get_token(), cancel), deadline, std::move(done)});
 }
 
-void ObserverCore::Ask(absl::Duration wait, Instant deadline, Done done) {
+void ObserverCore::Ask(absl::Duration wait, Question question) {
   Observe observe;
   observe.kind = kind_;
   observe.name = handle_->name();
@@ -55,12 +56,13 @@ void ObserverCore::Ask(absl::Duration wait, Instant deadline, Done done) {
     const std::lock_guard<std::mutex> lock(mutex_);
     observe.after = fresh_ ? 0 : after_;
   }
-  ObserveWait::Done then = [self = shared_from_this(), deadline,
-                            done = std::move(done)](absl::StatusOr<Batch> batch) mutable {
-    self->OnBatch(std::move(batch), deadline, std::move(done));
+  const std::stop_token stop = question.ends->token();
+  ObserveWait::Done then = [self = shared_from_this(),
+                            question = std::move(question)](absl::StatusOr<Batch> batch) mutable {
+    self->OnBatch(std::move(batch), std::move(question));
   };
-  handle_->WithSession(wait, stop_.get_token(), std::move(then),
-                       [observe = std::move(observe), wait, stop = stop_.get_token()](
+  handle_->WithSession(wait, stop, std::move(then),
+                       [observe = std::move(observe), wait, stop](
                            const std::shared_ptr<SessionCore>& session, ObserveWait::Done answer,
                            absl::Duration spent) mutable {
                          ObserveWait::Start(session, std::move(observe), wait, std::move(stop),
@@ -68,7 +70,7 @@ void ObserverCore::Ask(absl::Duration wait, Instant deadline, Done done) {
                        });
 }
 
-void ObserverCore::OnBatch(absl::StatusOr<Batch> batch, Instant deadline, Done done) {
+void ObserverCore::OnBatch(absl::StatusOr<Batch> batch, Question question) {
   absl::StatusOr<News> answer = absl::UnknownError("none yet");
   if (batch.ok()) {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -77,7 +79,7 @@ void ObserverCore::OnBatch(absl::StatusOr<Batch> batch, Instant deadline, Done d
     if (news.has_value()) {
       busy_ = false;
       lock.unlock();
-      return std::move(done)(*std::move(news));
+      return std::move(question.done)(*std::move(news));
     }
     answer = absl::AbortedError(absl::StrCat("nothing happened to ", handle_->name()));
   } else {
@@ -85,20 +87,22 @@ void ObserverCore::OnBatch(absl::StatusOr<Batch> batch, Instant deadline, Done d
     // The implicit session is opened anew, and it goes on where it was.
     const bool over = answer.status().code() == absl::StatusCode::kFailedPrecondition ||
                       answer.status().code() == absl::StatusCode::kUnknown;
-    if (over && !handle_->HasOwnSession() && !handle_->InForkedChild() && !stop_.stop_requested()) {
+    if (over && !handle_->HasOwnSession() && !handle_->InForkedChild() &&
+        !question.ends->token().stop_requested()) {
       absl::Duration left = absl::InfiniteDuration();
-      if (deadline != Instant::InfiniteFuture()) {
+      if (question.deadline != Instant::InfiniteFuture()) {
         const Instant now = handle_->backend().loop().Now();
-        left = absl::Nanoseconds(std::max<std::int64_t>(now.HolderElapsedNs(deadline) * -1, 0));
+        left = absl::Nanoseconds(
+            std::max<std::int64_t>(now.HolderElapsedNs(question.deadline) * -1, 0));
       }
-      if (left > absl::ZeroDuration()) return Ask(left, deadline, std::move(done));
+      if (left > absl::ZeroDuration()) return Ask(left, std::move(question));
     }
   }
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     busy_ = false;
   }
-  std::move(done)(std::move(answer));
+  std::move(question.done)(std::move(answer));
 }
 
 std::optional<News> ObserverCore::Pop() {

@@ -31,7 +31,8 @@ class ObserverCore : public std::enable_shared_from_this<ObserverCore> {
 
   const HandleCore& handle() const { return *handle_; }
   Revision revision() const;
-  void Next(absl::Duration wait, Done done);
+  // `cancel` ends this one.
+  void Next(absl::Duration wait, std::stop_token cancel, Done done);
   // Ends a Next that is under way.
   void Stop() { stop_.request_stop(); }
 
@@ -46,8 +47,29 @@ class ObserverCore : public std::enable_shared_from_this<ObserverCore> {
     bool gap = false;
   };
 
-  void Ask(absl::Duration wait, Instant deadline, Done done);
-  void OnBatch(absl::StatusOr<Batch> batch, Instant deadline, Done done);
+  // What ends one Next: its caller's token, or this one's end.
+  class Ends {
+   public:
+    Ends(const std::stop_token& one, const std::stop_token& other)
+        : on_one_(one, Stop{either_}), on_other_(other, Stop{either_}) {}
+    std::stop_token token() const { return either_.get_token(); }
+
+   private:
+    struct Stop {
+      std::stop_source either;
+      void operator()() { either.request_stop(); }
+    };
+    std::stop_source either_;
+    std::stop_callback<Stop> on_one_;
+    std::stop_callback<Stop> on_other_;
+  };
+  struct Question {
+    std::shared_ptr<Ends> ends;
+    Instant deadline;
+    Done done;
+  };
+  void Ask(absl::Duration wait, Question question);
+  void OnBatch(absl::StatusOr<Batch> batch, Question question);
   // The next of what was read already; under mutex_.
   std::optional<News> Pop();
   void Take(Batch batch);  // likewise, and the rest

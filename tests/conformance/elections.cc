@@ -199,6 +199,23 @@ TEST_P(Conformance, AnObserverWaitsWithoutAThreadAndEndsWithItsHandle) {
   EXPECT_EQ(waiting.Get().status().code(), absl::StatusCode::kCancelled);
 }
 
+TEST_P(Conformance, ACancelledNextLosesNothing) {
+  Leadership leader = Win(one(), "a");
+  Observer observer = two().election("e").Observe();
+  ASSERT_TRUE(observer.Next(kLong).ok());
+  std::stop_source stop;
+  Awaited<Told> waiting;
+  observer.Next(absl::InfiniteDuration(), stop.get_token(), waiting.Callback());
+  EXPECT_FALSE(waiting.IsHere());
+  stop.request_stop();
+  EXPECT_EQ(waiting.Get().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(observer.Next(kLong, stop.get_token()).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(leader.Proclaim("b", kLong).ok());
+  const Told told = observer.Next(kLong, std::stop_token());
+  ASSERT_TRUE(told.ok()) << told.status();
+  EXPECT_EQ(told->change.value, "b");
+}
+
 // E2: whoever resigns late ends nobody else's term.
 TEST_P(Conformance, E2ALateResignLeavesTheSuccessorAlone) {
   RawClient late(one(), {1, 1});
