@@ -57,7 +57,8 @@ class ObserverCore : public std::enable_shared_from_this<ObserverCore> {
    private:
     struct Stop {
       std::stop_source either;
-      void operator()() { either.request_stop(); }
+      // What it ends may destroy this.
+      void operator()() { std::stop_source(either).request_stop(); }
     };
     std::stop_source either_;
     std::stop_callback<Stop> on_one_;
