@@ -107,7 +107,7 @@ struct LockOptions {
 //                        says who holds it, since when, and how many wait. Or it would never be:
 //                        see LockOptions::detect_deadlock
 //   kCancelled           `cancel` was stopped, or the backend was shut down
-//   kUnavailable         no cluster answered within the wait (retry-safe)
+//   kUnavailable         no cluster answered within the wait, or not any more (retry-safe)
 //   kResourceExhausted   the cluster is overloaded or full (retry-safe)
 //   kFailedPrecondition  the session is over; open a new one
 //   kInvalidArgument     an empty or overlong name or value
