@@ -5,6 +5,7 @@
 #ifndef TENURE_MEMBER_ACTOR_H_
 #define TENURE_MEMBER_ACTOR_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -194,6 +195,11 @@ class Actor final : public Node, public TransportSink {
   void BecomeSilent();
   // Which half has lost too many voters for any quorum (BOOTSTRAP rule 12); empty: neither.
   std::string MajorityLost() const;
+  std::int64_t HeldBackNs() const {
+    return std::max<std::int64_t>(machine_.grants_from_ns() - machine_.now_ns(), 0);
+  }
+  // Empty if this cluster may grant.
+  std::string HeldBack() const;
   // Then a cluster that never held anything is given up for another one, by itself.
   void MaybeStartAnew();
 

@@ -122,6 +122,7 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
     if (!genesis.ok()) return genesis.status();
     if (absl::Status status = machine_.Start(*genesis, entry.stamp_ns); !status.ok()) return status;
     machine_version_ = genesis->machine_version;
+    if (const std::string why = HeldBack(); !why.empty()) Log(why);
     OnConfiguration(entry.configuration);
     if (environment_.observer != nullptr)
       environment_.observer->OnApplied(cluster_, entry, {}, {}, machine_);

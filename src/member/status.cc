@@ -63,7 +63,7 @@ ClusterStatus Actor::Status() const {
   status.applied = applied_;
   status.log_bytes = core_->log_bytes();
   status.cluster_time_ns = machine_.now_ns();
-  status.held_back_ns = std::max<std::int64_t>(machine_.grants_from_ns() - machine_.now_ns(), 0);
+  status.held_back_ns = HeldBackNs();
   status.sessions = machine_.session_count();
   status.locks = machine_.lock_count();
   status.state_hash = machine_.StateHash();
@@ -120,6 +120,15 @@ MemberStatus Actor::StatusOf(const raft::Server& server) const {
   return member;
 }
 
+std::string Actor::HeldBack() const {
+  const std::int64_t ns = HeldBackNs();
+  if (ns == 0) return "";
+  return absl::StrCat(
+      "a new cluster grants nothing for another ",
+      absl::FormatDuration(absl::Ceil(absl::Nanoseconds(ns), absl::Seconds(1))),
+      ", in case an earlier one's holders still live (--new asserts that none does)");
+}
+
 std::string Actor::Advice(const ClusterStatus& status) const {
   std::vector<std::string> advice;
   if (!failed_.ok())
@@ -150,12 +159,7 @@ std::string Actor::Advice(const ClusterStatus& status) const {
     advice.push_back("a change of members is under way: stop none now");
   }
   if (leading() && Silent()) advice.push_back("clients wait until a lost member is replaced");
-  if (status.held_back_ns > 0) {
-    advice.push_back(absl::StrCat(
-        "a new cluster grants nothing for another ",
-        absl::FormatDuration(absl::Ceil(absl::Nanoseconds(status.held_back_ns), absl::Seconds(1))),
-        ", in case an earlier one's holders still live (--new asserts that none does)"));
-  }
+  if (std::string why = HeldBack(); !why.empty()) advice.push_back(std::move(why));
   if (status.log_bytes >= options_.log_bytes_max - options_.log_bytes_max / 10) {
     advice.push_back("the log is nearly full: new commands are refused");
   }
