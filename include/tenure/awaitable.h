@@ -155,9 +155,8 @@ inline Awaitable<absl::StatusOr<Leadership>> Campaign(Election election) {
 // `observer` must live until it goes on; destroying it ends the wait with kCancelled.
 inline Awaitable<absl::StatusOr<News>> Next(Observer& observer, absl::Duration wait,
                                             const std::stop_token& cancel) {
-  return Awaitable<absl::StatusOr<News>>([&observer, wait, cancel](auto done) mutable {
-    observer.Next(wait, std::move(cancel), std::move(done));
-  });
+  return Awaitable<absl::StatusOr<News>>(
+      [&observer, wait, cancel](auto done) { observer.Next(wait, cancel, std::move(done)); });
 }
 inline Awaitable<absl::StatusOr<News>> Next(Observer& observer,
                                             absl::Duration wait = absl::InfiniteDuration()) {

@@ -54,9 +54,9 @@ class Observer {
   //   kInvalidArgument     an empty or overlong name, a negative wait
   //   kUnavailable         no cluster answered within `wait` (retry-safe)
   absl::StatusOr<News> Next(absl::Duration wait = absl::InfiniteDuration(),
-                            std::stop_token cancel = {});
+                            const std::stop_token& cancel = {});
   void Next(absl::Duration wait, absl::AnyInvocable<void(absl::StatusOr<News>) &&> done);
-  void Next(absl::Duration wait, std::stop_token cancel,
+  void Next(absl::Duration wait, const std::stop_token& cancel,
             absl::AnyInvocable<void(absl::StatusOr<News>) &&> done);
 
   // The revision of what was told last: an observer that begins after it goes on there.

@@ -284,20 +284,20 @@ Observer::~Observer() {
   if (core_ != nullptr && !core_->handle().InForkedChild()) core_->Stop();
 }
 
-absl::StatusOr<News> Observer::Next(absl::Duration wait, std::stop_token cancel) {
+absl::StatusOr<News> Observer::Next(absl::Duration wait, const std::stop_token& cancel) {
   if (core_ == nullptr) return EmptyStatus("Observer");
   return client::BlockOn<absl::StatusOr<News>>(
-      core_->handle(), [&](auto done) { core_->Next(wait, std::move(cancel), std::move(done)); });
+      core_->handle(), [&](auto done) { core_->Next(wait, cancel, std::move(done)); });
 }
 
 void Observer::Next(absl::Duration wait, absl::AnyInvocable<void(absl::StatusOr<News>) &&> done) {
   Next(wait, {}, std::move(done));
 }
 
-void Observer::Next(absl::Duration wait, std::stop_token cancel,
+void Observer::Next(absl::Duration wait, const std::stop_token& cancel,
                     absl::AnyInvocable<void(absl::StatusOr<News>) &&> done) {
   if (core_ == nullptr) return std::move(done)(EmptyStatus("Observer"));
-  core_->Next(wait, std::move(cancel), std::move(done));
+  core_->Next(wait, cancel, std::move(done));
 }
 
 Revision Observer::revision() const { return core_ == nullptr ? 0 : core_->revision(); }

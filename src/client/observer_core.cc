@@ -30,7 +30,7 @@ Revision ObserverCore::revision() const {
   return told_;
 }
 
-void ObserverCore::Next(absl::Duration wait, std::stop_token cancel, Done done) {
+void ObserverCore::Next(absl::Duration wait, const std::stop_token& cancel, Done done) {
   std::optional<News> news;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -61,13 +61,13 @@ void ObserverCore::Ask(absl::Duration wait, Question question) {
                             question = std::move(question)](absl::StatusOr<Batch> batch) mutable {
     self->OnBatch(std::move(batch), std::move(question));
   };
-  handle_->WithSession(wait, stop, std::move(then),
-                       [observe = std::move(observe), wait, stop](
-                           const std::shared_ptr<SessionCore>& session, ObserveWait::Done answer,
-                           absl::Duration spent) mutable {
-                         ObserveWait::Start(session, std::move(observe), wait, std::move(stop),
-                                            std::move(answer), spent);
-                       });
+  handle_->WithSession(
+      wait, stop, std::move(then),
+      [observe = std::move(observe), wait, stop](const std::shared_ptr<SessionCore>& session,
+                                                 ObserveWait::Done answer,
+                                                 absl::Duration spent) mutable {
+        ObserveWait::Start(session, std::move(observe), wait, stop, std::move(answer), spent);
+      });
 }
 
 void ObserverCore::OnBatch(absl::StatusOr<Batch> batch, Question question) {

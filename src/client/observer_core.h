@@ -32,7 +32,7 @@ class ObserverCore : public std::enable_shared_from_this<ObserverCore> {
   const HandleCore& handle() const { return *handle_; }
   Revision revision() const;
   // `cancel` ends this one.
-  void Next(absl::Duration wait, std::stop_token cancel, Done done);
+  void Next(absl::Duration wait, const std::stop_token& cancel, Done done);
   // Ends a Next that is under way.
   void Stop() { stop_.request_stop(); }
 
