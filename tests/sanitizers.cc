@@ -19,7 +19,7 @@ const char* __tsan_default_options() {
 // memcpy is not judged. Our accesses are, wherever they run. Three are named by function or
 // header, as they are compiled into our binaries too: how gRPC's thread pool moves its work, how
 // its headers copy the message of a status that its library has put together, and how Abseil counts
-// references to a Status.
+// references to a Status. And protobuf makes its tables once, behind a call_once in its library.
 const char* __tsan_default_suppressions() {
   return "called_from_lib:libgrpc.so\n"
          "called_from_lib:libgrpc++.so\n"
@@ -35,7 +35,8 @@ const char* __tsan_default_suppressions() {
          "called_from_lib:libabsl_time_zone.so\n"
          "race:grpc_event_engine::experimental::ThreadPool::Queue::\n"
          "race:grpc::internal::CallOpClientRecvStatus::FinishOp\n"
-         "race:absl/status/status.h\n";
+         "race:absl/status/status.h\n"
+         "race:google::protobuf::internal::AssignDescriptors\n";
 }
 
 }  // extern "C"
