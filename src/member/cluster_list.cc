@@ -40,15 +40,14 @@ bool IsHost(absl::string_view host) {
   });
 }
 
+}  // namespace
+
 bool IsAddress(absl::string_view address) {
-  if (absl::StartsWith(address, "unix:")) return address.size() > 5;
   const std::size_t colon = address.rfind(':');
   int port = 0;
   return colon != absl::string_view::npos && IsHost(address.substr(0, colon)) &&
          absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 1 && port <= 65535;
 }
-
-}  // namespace
 
 absl::StatusOr<std::vector<Peer>> ParseClusterList(absl::string_view text) {
   constexpr absl::string_view kShape = "write it as n1=host:port,n2=host:port,n3=host:port";

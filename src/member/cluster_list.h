@@ -12,6 +12,9 @@
 
 namespace tenure::member {
 
+// Whether it is host:port: a name, a number, or one of version 6 in brackets, and 1 to 65535.
+bool IsAddress(absl::string_view address);
+
 // Parses "n1=10.0.0.1:7400,n2=10.0.0.2:7400": one to seven members, sorted by name. Errors say what
 // to do.
 absl::StatusOr<std::vector<Peer>> ParseClusterList(absl::string_view text);

@@ -21,7 +21,7 @@ TEST(ClusterList, TheSameListInAnyOrderIsTheSame) {
 TEST(ClusterList, ErrorsSayWhatToDo) {
   for (const char* bad :
        {"", "n1", "n1=", "=h:1", "n1=h", "n1=h:99999", "n1=h:1,n1=h:2", "n1=h:1,n2=h:1", "n 1=h:1",
-        "n1=h:1,", "n1=h:1,n2=h:80:90", "n1=h:1;n2=h:2", "n1=[::1:1", "n1=a b:1",
+        "n1=h:1,", "n1=h:1,n2=h:80:90", "n1=h:1;n2=h:2", "n1=[::1:1", "n1=unix:/run/n1", "n1=a b:1",
         "a=h:1,b=h:2,c=h:3,d=h:4,e=h:5,f=h:6,g=h:7,h=h:8"}) {
     const auto members = ParseClusterList(bad);
     EXPECT_FALSE(members.ok()) << bad;
@@ -32,7 +32,7 @@ TEST(ClusterList, ErrorsSayWhatToDo) {
 
 TEST(ClusterList, AddressesOfEachKindAreTaken) {
   for (const char* good : {"n1=h:1", "n1=10.0.0.1:7400", "n1=a_b-c.example:1", "n1=[::1]:7400",
-                           "n1=[fe80::1%eth0]:7400", "n1=unix:/run/n1"}) {
+                           "n1=[fe80::1%eth0]:7400"}) {
     EXPECT_TRUE(ParseClusterList(good).ok()) << good;
   }
 }

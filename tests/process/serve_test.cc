@@ -61,6 +61,7 @@ TEST_F(ServeTest, WhatCannotWorkIsSaidInOneLine) {
            {{"lock", "a", "--ttl=ten", "--", "true"}, "'ten'"},
            {{"lock", "a", "--endpoints=nowhere", "--", "true"}, "host:port"},
            {{"status", "--endpoints=127.0.0.1:99999"}, "host:port"},
+           {{"status", "--endpoints=127.0.0.1:80:90"}, "host:port"},
            {{"status", "--timeout=never"}, "'never'"},
            {{"inspect", "everything"}, "everything"},
            {{"frobnicate"}, "frobnicate"},

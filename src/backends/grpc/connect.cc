@@ -11,20 +11,17 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "backends/replicated.h"
+#include "member/cluster_list.h"
 #include "transport/grpc/client_link.h"
 
 namespace tenure::grpc {
 namespace {
 
 absl::Status CheckEndpoint(const std::string& endpoint) {
-  const std::size_t colon = endpoint.rfind(':');
-  int port = 0;
-  if (colon == std::string::npos || colon == 0 ||
-      !absl::SimpleAtoi(endpoint.substr(colon + 1), &port) || port < 1 || port > 65535) {
+  if (!member::IsAddress(endpoint)) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", endpoint, "' is not host:port; give members as 10.0.0.1:7400"));
   }
