@@ -29,6 +29,16 @@ Json HolderObject(const LockHolder& holder) {
           {"permits", holder.permits}};
 }
 
+Json ChangeObject(const char* event, const Change& change) {
+  return {{"event", event},
+          {"revision", change.revision},
+          {"token", change.token},
+          {"session", change.session},
+          {"label", change.label},
+          {"value", change.value},
+          {"cluster_time_seconds", Seconds(change.at_ns)}};
+}
+
 Json BrokenObject(const BreakRecord& broken) {
   if (broken.revision == 0) return nullptr;
   return {{"revision", broken.revision},
@@ -215,13 +225,7 @@ std::string ElectionJson(const ElectionDescription& election) {
   }
   object["changes"] = Json::array();
   for (const Change& change : election.changes) {
-    object["changes"].push_back({{"event", EventOf(change.kind)},
-                                 {"revision", change.revision},
-                                 {"token", change.token},
-                                 {"session", change.session},
-                                 {"label", change.label},
-                                 {"value", change.value},
-                                 {"cluster_time_seconds", Seconds(change.at_ns)}});
+    object["changes"].push_back(ChangeObject(EventOf(change.kind), change));
   }
   object["broken"] = BrokenObject(election.broken);
   return Text(object);
@@ -229,17 +233,10 @@ std::string ElectionJson(const ElectionDescription& election) {
 
 std::string NewsJson(absl::string_view kind, absl::string_view name, const News& news) {
   const auto line = [&](const char* event, const Change& change, Json holder) {
-    return Text({{"kind", std::string(kind)},
-                 {"name", std::string(name)},
-                 {"event", event},
-                 {"revision", change.revision},
-                 {"token", change.token},
-                 {"session", change.session},
-                 {"label", change.label},
-                 {"value", change.value},
-                 {"cluster_time_seconds", Seconds(change.at_ns)},
-                 {"holder", std::move(holder)}}) +
-           "\n";
+    Json object = {{"kind", std::string(kind)}, {"name", std::string(name)}};
+    object.update(ChangeObject(event, change));
+    object["holder"] = std::move(holder);
+    return Text(object) + "\n";
   };
   std::string lines;
   if (news.gap) lines = line("gap", Change(), nullptr);
