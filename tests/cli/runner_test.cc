@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -248,6 +249,17 @@ TEST_F(RunnerTest, TheWatchdogKeepsNoDescriptorsAndCommandGetsOnlyTheCallers) {
   EXPECT_EQ(read(pipe_ends[0], &byte, 1), 0);
   close(pipe_ends[0]);
   close(callers);
+}
+
+TEST_F(RunnerTest, OnlyItsOrdersStartCommand) {
+  std::unique_ptr<Watchdog> watchdog =
+      *Watchdog::Fork({"sh", "-c", "cd " + directory_ + "; touch ran"});
+  // What somebody else may write to its socket, long enough to be one.
+  const std::string text(200, 'x');
+  ASSERT_EQ(send(watchdog->descriptor(), text.data(), text.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(text.size()));
+  watchdog.reset();  // returns when COMMAND's process is over
+  EXPECT_FALSE(std::filesystem::exists(Path("ran")));
 }
 
 TEST_F(RunnerTest, ABackgroundProcessMayOutliveItsCommand) {
