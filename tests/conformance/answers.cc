@@ -29,23 +29,32 @@ absl::StatusOr<Session> Open(Coordinator& client, const BackendCase& backend) {
   return client.OpenSession({.ttl = Ttl(backend), .open_timeout = kLong});
 }
 
+// A client that holds a lock, on a way that loses what a test says.
+struct Holder {
+  Holder(Coordinator& coordinator, const BackendCase& backend)
+      : way(coordinator), client(way.Connect()), session(Open(client, backend)) {
+    if (session.ok()) held = session->mutex("a").Lock();
+  }
+
+  Unreliable way;
+  Coordinator client;
+  absl::StatusOr<Session> session;
+  Guard held = absl::UnavailableError("there is no session");
+};
+
 // L1.
 TEST_P(Conformance, L1ALeaderThatComesBackEndsNobody) {
   NEEDS(Capability::kLeaderCut);
-  Unreliable way(one());
-  Coordinator client = way.Connect();
-  absl::StatusOr<Session> session = Open(client, GetParam());
-  ASSERT_TRUE(session.ok()) << session.status();
-  Guard held = session->mutex("a").Lock();
-  ASSERT_TRUE(held.ok()) << held.status();
+  Holder holder(one(), GetParam());
+  ASSERT_TRUE(holder.held.ok()) << holder.session.status() << holder.held.status();
   fixture().DeposeLeader();
   // It is back, and what it knew of leases is old.
-  way.AwaitRenewals(session->id(), 3);
-  EXPECT_TRUE(held->Valid());
-  EXPECT_FALSE(held->lost().stop_requested());
+  holder.way.AwaitRenewals(holder.session->id(), 3);
+  EXPECT_TRUE(holder.held->Valid());
+  EXPECT_FALSE(holder.held->lost().stop_requested());
   const absl::StatusOr<LockDescription> seen = two().mutex("a").Inspect(kLong);
   ASSERT_TRUE(seen.ok()) << seen.status();
-  EXPECT_EQ(seen->holder.token, held->token());
+  EXPECT_EQ(seen->holder.token, holder.held->token());
 }
 
 TEST_P(Conformance, L6ALeaseCountsFromItsRequestsDeparture) {
@@ -69,30 +78,22 @@ TEST_P(Conformance, L6ALeaseCountsFromItsRequestsDeparture) {
 }
 
 TEST_P(Conformance, L7OneFailedRenewalLosesNothing) {
-  Unreliable way(one());
-  Coordinator client = way.Connect();
-  absl::StatusOr<Session> session = Open(client, GetParam());
-  ASSERT_TRUE(session.ok()) << session.status();
-  const Guard held = session->mutex("a").Lock();
-  ASSERT_TRUE(held.ok()) << held.status();
-  way.LoseFirst<RenewSession>(1, Fate::kLoseRequest);
-  way.AwaitRenewals(session->id(), 2);
-  EXPECT_TRUE(held->Valid());
-  EXPECT_EQ(session->state(), SessionState::kSafe);
-  EXPECT_FALSE(held->lost().stop_requested());
+  Holder holder(one(), GetParam());
+  ASSERT_TRUE(holder.held.ok()) << holder.session.status() << holder.held.status();
+  holder.way.LoseFirst<RenewSession>(1, Fate::kLoseRequest);
+  holder.way.AwaitRenewals(holder.session->id(), 2);
+  EXPECT_TRUE(holder.held->Valid());
+  EXPECT_EQ(holder.session->state(), SessionState::kSafe);
+  EXPECT_FALSE(holder.held->lost().stop_requested());
 }
 
 TEST_P(Conformance, L8ARenewalWhoseAnswerIsLostKeepsTheLease) {
-  Unreliable way(one());
-  Coordinator client = way.Connect();
-  absl::StatusOr<Session> session = Open(client, GetParam());
-  ASSERT_TRUE(session.ok()) << session.status();
-  const Guard held = session->mutex("a").Lock();
-  ASSERT_TRUE(held.ok()) << held.status();
-  way.LoseFirst<RenewSession>(2, Fate::kLoseReply);
-  way.AwaitRenewals(session->id(), 2);
-  EXPECT_TRUE(held->Valid());
-  EXPECT_EQ(session->state(), SessionState::kSafe);
+  Holder holder(one(), GetParam());
+  ASSERT_TRUE(holder.held.ok()) << holder.session.status() << holder.held.status();
+  holder.way.LoseFirst<RenewSession>(2, Fate::kLoseReply);
+  holder.way.AwaitRenewals(holder.session->id(), 2);
+  EXPECT_TRUE(holder.held->Valid());
+  EXPECT_EQ(holder.session->state(), SessionState::kSafe);
 }
 
 TEST_P(Conformance, L11AWaitEndsWithItsSessionAndIsNeverGranted) {
