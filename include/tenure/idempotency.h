@@ -177,7 +177,8 @@ struct Begun {
 // The records of one scope: cheap to copy, thread-safe. Errors, besides those named:
 //   kAlreadyExists       the key was begun with another fingerprint: another operation has it
 //   kCancelled           `cancel` was stopped, or the backend was shut down
-//   kUnavailable         no cluster answered within the wait, or within 5 s (retry-safe)
+//   kUnavailable         no cluster answered within the wait, or within 5 s, or not any more
+//                        (retry-safe)
 //   kResourceExhausted   the cluster is overloaded, or keeps as many keys as it may (retry-safe)
 //   kFailedPrecondition  the session is over; open a new one
 //   kInvalidArgument     an empty or overlong key, scope or fingerprint (512 bytes each), a NUL in

@@ -46,9 +46,8 @@ class Observer {
   // The next news, as soon as there is any: one round trip and one round of replication, then a
   // push. The first comes at once. One call at a time: others are refused.
   //   kAborted             nothing happened within `wait`
-  //   kCancelled           `cancel` was stopped, the Observer was destroyed, or the backend was
-  //   shut
-  //                        down; nothing is lost, the next call goes on
+  //   kCancelled           `cancel` was stopped, and the next call goes on where this one was; or
+  //                        the Observer was destroyed, or the backend shut down
   //   kFailedPrecondition  its session is over (never with the implicit one, which is opened anew);
   //                        or another Next is under way
   //   kInvalidArgument     an empty or overlong name, a negative wait

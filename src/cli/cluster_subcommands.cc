@@ -79,9 +79,8 @@ class Break final : public Subcommand {
     AddDuration(broken, "--timeout", &flags_.timeout, "How long to wait for an answer");
     AddEndpoints(broken, endpoints);
     broken->footer(
-        "Whoever had it is told; `tenure lock`, `elect` and `once` end their COMMAND. What was "
-        "broken, by\n"
-        "whom and why is shown by `tenure inspect`. Exit status: 75 if nobody has it.");
+        "Whoever had it is told; `tenure lock`, `elect` and `once` end their COMMAND. What was\n"
+        "broken, by whom and why is shown by `tenure inspect`. Exit status: 75 if nobody has it.");
   }
   Invocation Finish(const std::string& endpoints, std::vector<std::string> /*command*/) override {
     if (app()->get_subcommands().empty()) {

@@ -136,14 +136,10 @@ class Once final : public Subcommand {
     AddLease(once, &flags_);
     AddEndpoints(once, endpoints);
     once->footer(
-        "COMMAND's standard output and exit status are stored when it has ended, and given to "
-        "every\n"
-        "caller then and later; of its output the first 65,408 bytes. A COMMAND that a signal "
-        "ended, "
-        "or\n"
-        "that could not be run, has not completed: the next caller runs it, with a higher number "
-        "in\n"
-        "TENURE_ATTEMPT, which is also its TENURE_FENCING_TOKEN.\n"
+        "COMMAND's standard output and exit status are stored when it has ended, and given to\n"
+        "every caller then and later; of its output the first 65,408 bytes. A COMMAND that a\n"
+        "signal ended, or that could not be run, has not completed: the next caller runs it, with\n"
+        "a higher number in TENURE_ATTEMPT, which is also its TENURE_FENCING_TOKEN.\n"
         "Exit status: COMMAND's own (128+n if signal n ended it; 126, 127 if it cannot be run or "
         "found),\n64 usage, 69 no cluster answers, 73 another fingerprint, 75 not done in time, 76 "
         "lost while running.");

@@ -89,8 +89,8 @@ class GrpcLoop final : public Loop {
 
   // Work that can wait. Here streams re-arm their reads, unless a write of theirs came before,
   // which carries the window update along. Briefly: it runs at the end of a turn that comes
-  // kBriefNs or more from now, or before the loop sleeps if that comes first. For long: kLongNs or
-  // more from now, and no sleep is cut short by more than that.
+  // kBriefNs or more from now, or before the loop sleeps if that comes first. For long: in
+  // kLongNs or soon after, also if the loop sleeps until then.
   static constexpr std::int64_t kBriefNs = 100'000;
   static constexpr std::int64_t kLongNs = 1'000'000;
   void DeferBriefly(Work work) { brief_.push_back({Now().PlusNs(kBriefNs), std::move(work)}); }

@@ -68,6 +68,7 @@ absl::Status PeerLink::TakeFrame(const ReceivedFrame& bytes) {
     }
     speaker_ = {frame->hello->from_name, frame->hello->from_incarnation};
   }
+  if (frame->envelopes.empty()) return absl::OkStatus();
   for (const Envelope& envelope : frame->envelopes) {
     // A stream speaks for one incarnation: nothing of another's may be counted as its.
     if (speaker_.empty() || envelope.from.incarnation != speaker_.incarnation) {
@@ -75,7 +76,6 @@ absl::Status PeerLink::TakeFrame(const ReceivedFrame& bytes) {
     }
     NoteAnswer(envelope);
   }
-  if (frame->envelopes.empty()) return absl::OkStatus();
   on_envelopes_(speaker_, std::move(frame->envelopes));
   return absl::OkStatus();
 }
