@@ -23,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/exit_status.h"
 #include "cli/watchdog.h"
+#include "cli/watchdog_process.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tenure/loop.h"
@@ -251,15 +252,25 @@ TEST_F(RunnerTest, TheWatchdogKeepsNoDescriptorsAndCommandGetsOnlyTheCallers) {
   close(callers);
 }
 
-TEST_F(RunnerTest, OnlyItsOrdersStartCommand) {
+TEST_F(RunnerTest, OnlyTheFirstRealOrderStartsCommand) {
   std::unique_ptr<Watchdog> watchdog =
-      *Watchdog::Fork({"sh", "-c", "cd " + directory_ + "; touch ran"});
-  // What somebody else may write to its socket, long enough to be one.
-  const std::string text(200, 'x');
-  ASSERT_EQ(send(watchdog->descriptor(), text.data(), text.size(), MSG_NOSIGNAL),
-            static_cast<ssize_t>(text.size()));
-  watchdog.reset();  // returns when COMMAND's process is over
-  EXPECT_FALSE(std::filesystem::exists(Path("ran")));
+      *Watchdog::Fork({"sh", "-c", "cd " + directory_ + "; echo $WHO >who"});
+  // What somebody else may write to its socket, in the very form of an order.
+  const Instant deadline = ReadMonotonicClocks() + absl::Hours(1);
+  const FeedMessage order = {.magic = 0,
+                             .start = true,
+                             .boottime_ns = deadline.boottime_ns(),
+                             .monotonic_raw_ns = deadline.monotonic_raw_ns(),
+                             .window_ns = 1'000'000'000};
+  std::string bytes(reinterpret_cast<const char*>(&order), sizeof(order));
+  bytes.append("WHO=stranger", sizeof("WHO=stranger"));
+  ASSERT_EQ(send(watchdog->descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(bytes.size()));
+  for (const char* who : {"WHO=first", "WHO=second"}) {
+    ASSERT_TRUE(watchdog->Start({who}, absl::Seconds(1), absl::Milliseconds(100), deadline).ok());
+  }
+  EXPECT_TRUE(Eventually([&] { return Text("who").ends_with('\n'); }));
+  EXPECT_EQ(Text("who"), "first\n");
 }
 
 TEST_F(RunnerTest, ABackgroundProcessMayOutliveItsCommand) {
