@@ -221,6 +221,14 @@ TEST_F(LockTest, ClosedStandardStreamsRunNothingThatIsNotHeld) {
       EXPECT_FALSE(std::filesystem::exists(Path("ran"))) << what << " " << closed;
     }
   }
+  Process waiting({"/bin/sh", "-c", "exec " TENURE_BIN_DIR "/tenure lock a -- true 2>&-"},
+                  {.environment = {absl::StrCat("TENURE_ENDPOINTS=", cluster_.endpoints())}});
+  ASSERT_TRUE(Eventually([&] { return cluster_.Lock("a")["waiting"] == 1; }));
+  EXPECT_EQ(std::filesystem::read_symlink(absl::StrCat("/proc/", waiting.pid(), "/fd/2")),
+            "/dev/null")
+      << "something else is written to for an error";
+  waiting.Signal(SIGTERM);
+  waiting.Wait();
   holder.CloseInput();
   EXPECT_EQ(holder.Wait().status, 0);
   // And what is held runs, with its streams as the caller gave them.
