@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "conformance/conformance.h"
 #include "tenure/backend.h"
 #include "tenure/coordinator.h"
 #include "tenure/member.h"
@@ -25,7 +26,8 @@ class Cluster {
 
   // Starts three members. Fails, with nothing left running, if one does not start.
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(
-      Addresses addresses, const std::function<std::unique_ptr<Transport>()>& new_transport);
+      Addresses addresses, Elections elections,
+      const std::function<std::unique_ptr<Transport>()>& new_transport);
 
   const Addresses& addresses() const { return addresses_; }
   Member& member(int i) { return *members_[static_cast<std::size_t>(i)]; }

@@ -76,9 +76,15 @@ class BackendFixture {
   virtual int ThreadSlack() const { return 0; }
 };
 
+// How soon the members of a backend that has any suspect their leader.
+enum class Elections {
+  kQuick,    // a fail-over does not hold a test up, and a host that stands still causes one
+  kPatient,  // for seconds: work that comes all at once on a slow host does not cost the leader
+};
+
 struct BackendCase {
   std::string name;
-  std::unique_ptr<BackendFixture> (*make)();
+  std::unique_ptr<BackendFixture> (*make)(Elections elections);
   std::vector<Capability> lacks;
 
   friend void PrintTo(const BackendCase& backend, std::ostream* out) { *out << backend.name; }
@@ -98,8 +104,10 @@ struct BackendCase {
 
 class Conformance : public testing::TestWithParam<BackendCase> {
  protected:
-  Conformance()
-      : fixture_(GetParam().make()), one_(fixture_->Connect()), two_(fixture_->Connect()) {}
+  explicit Conformance(Elections elections = Elections::kQuick)
+      : fixture_(GetParam().make(elections)),
+        one_(fixture_->Connect()),
+        two_(fixture_->Connect()) {}
 
   BackendFixture& fixture() { return *fixture_; }
   bool Has(Capability capability) const { return GetParam().Has(capability); }
@@ -111,6 +119,12 @@ class Conformance : public testing::TestWithParam<BackendCase> {
   std::unique_ptr<BackendFixture> fixture_;
   Coordinator one_;
   Coordinator two_;
+};
+
+// What a change of the leader would disturb. For the backends that have kSteady.
+class SteadyConformance : public Conformance {
+ protected:
+  SteadyConformance() : Conformance(Elections::kPatient) {}
 };
 
 // Something that a callback will bring. Kept alive by its callbacks.

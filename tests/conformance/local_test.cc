@@ -18,16 +18,16 @@ class LocalFixture final : public BackendFixture {
   const std::shared_ptr<Backend> backend_ = backends::LocalBackend::New();
 };
 
-std::unique_ptr<BackendFixture> NewLocal() { return std::make_unique<LocalFixture>(); }
+std::unique_ptr<BackendFixture> NewLocal(Elections) { return std::make_unique<LocalFixture>(); }
 
-INSTANTIATE_TEST_SUITE_P(Local, Conformance,
-                         // Whose machine is gone is gone, too.
-                         testing::Values(BackendCase{
-                             "local",
-                             &NewLocal,
-                             {Capability::kLeaderKill, Capability::kLeaderCut,
-                              Capability::kOutage}}),
-                         BackendCase::Name);
+const auto kBackends = testing::Values(
+    BackendCase{"local",
+                &NewLocal,
+                // Whose machine is gone is gone, too.
+                {Capability::kLeaderKill, Capability::kLeaderCut, Capability::kOutage}});
+
+INSTANTIATE_TEST_SUITE_P(Local, Conformance, kBackends, BackendCase::Name);
+INSTANTIATE_TEST_SUITE_P(Local, SteadyConformance, kBackends, BackendCase::Name);
 
 }  // namespace
 }  // namespace tenure::conformance

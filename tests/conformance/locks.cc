@@ -88,8 +88,8 @@ TEST_P(Conformance, DestroyedGuardGivesBack) {
   EXPECT_TRUE(two().mutex("a").Lock({.wait = absl::Seconds(20)}).ok());
 }
 
-TEST_P(Conformance, WaitEndsAtItsDeadline) {
-  NEEDS(Capability::kSteady);  // without an answer it ends with another error
+// Without an answer it ends with another error.
+TEST_P(SteadyConformance, WaitEndsAtItsDeadline) {
   const Guard held = one().mutex("a").Lock();
   ASSERT_TRUE(held.ok());
   const Guard late = two().mutex("a").Lock({.wait = absl::Milliseconds(100)});
@@ -154,9 +154,8 @@ TEST_P(Conformance, L20HandOverIsFirstInFirstOutAndWakesOne) {
 }
 
 // Half of them leave while the holder dies: strict order among the rest, one grant each, and
-// nothing left over.
-TEST_P(Conformance, L14_L20TenThousandWaitersAreServedInOrderThoughHalfLeave) {
-  NEEDS(Capability::kSteady);  // what is sent again after a fail-over finds another order
+// nothing left over. What is sent again after a fail-over may find another order.
+TEST_P(SteadyConformance, L14_L20TenThousandWaitersAreServedInOrderThoughHalfLeave) {
   constexpr std::size_t kWaiters = testing::kSanitized ? 1'000 : 10'000;
   RawClient holder(two(), {1, 1});
   const SessionId session = holder.Get<SessionOpened>(OpenSession{kTtlNs, "holder"}).session;

@@ -16,9 +16,9 @@ namespace {
 class MemberFixture : public BackendFixture {
  public:
   // `on_leader`: where clients are.
-  explicit MemberFixture(bool on_leader) : on_leader_(on_leader) {
-    auto cluster =
-        Cluster::Start({"a:1", "a:2", "a:3"}, [this] { return network_->NewTransport(); });
+  MemberFixture(bool on_leader, Elections elections) : on_leader_(on_leader) {
+    auto cluster = Cluster::Start({"a:1", "a:2", "a:3"}, elections,
+                                  [this] { return network_->NewTransport(); });
     EXPECT_TRUE(cluster.ok()) << cluster.status();
     cluster_ = *std::move(cluster);
     leader_ = cluster_->AwaitLeader();
@@ -67,7 +67,8 @@ class MemberFixture : public BackendFixture {
 // The leader dies under the third command of each test.
 class MemberLeaderDiesFixture final : public MemberFixture {
  public:
-  MemberLeaderDiesFixture() : MemberFixture(/*on_leader=*/false) {}
+  explicit MemberLeaderDiesFixture(Elections elections)
+      : MemberFixture(/*on_leader=*/false, elections) {}
   Coordinator Connect(CoordinatorOptions options) override {
     return tripwire_.Watch(MemberFixture::Connect({}), std::move(options));
   }
@@ -76,25 +77,34 @@ class MemberLeaderDiesFixture final : public MemberFixture {
   Tripwire tripwire_{3, [this] { KillLeader(); }};
 };
 
-std::unique_ptr<BackendFixture> OnLeader() { return std::make_unique<MemberFixture>(true); }
-std::unique_ptr<BackendFixture> OnFollower() { return std::make_unique<MemberFixture>(false); }
-std::unique_ptr<BackendFixture> LeaderDies() { return std::make_unique<MemberLeaderDiesFixture>(); }
+std::unique_ptr<BackendFixture> OnLeader(Elections elections) {
+  return std::make_unique<MemberFixture>(true, elections);
+}
+std::unique_ptr<BackendFixture> OnFollower(Elections elections) {
+  return std::make_unique<MemberFixture>(false, elections);
+}
+std::unique_ptr<BackendFixture> LeaderDies(Elections elections) {
+  return std::make_unique<MemberLeaderDiesFixture>(elections);
+}
 
-INSTANTIATE_TEST_SUITE_P(Member, Conformance,
-                         testing::Values(
-                             // Its clients die with it.
-                             BackendCase{"on_leader", &OnLeader, {Capability::kLeaderKill}},
-                             BackendCase{"on_follower", &OnFollower, {}},
-                             BackendCase{"leader_dies",
-                                         &LeaderDies,
-                                         {Capability::kLeaderKill, Capability::kLeaderCut,
-                                          Capability::kSteady}}),
+// Its clients die with it.
+const BackendCase kOnLeader{"on_leader", &OnLeader, {Capability::kLeaderKill}};
+const BackendCase kOnFollower{"on_follower", &OnFollower, {}};
+const BackendCase kLeaderDies{
+    "leader_dies",
+    &LeaderDies,
+    {Capability::kLeaderKill, Capability::kLeaderCut, Capability::kSteady}};
+
+INSTANTIATE_TEST_SUITE_P(Member, Conformance, testing::Values(kOnLeader, kOnFollower, kLeaderDies),
+                         BackendCase::Name);
+INSTANTIATE_TEST_SUITE_P(Member, SteadyConformance, testing::Values(kOnLeader, kOnFollower),
                          BackendCase::Name);
 
 // Beside the suite: what only a member can tell, and from any thread.
 TEST(MemberLeadership, OneLeadsAndTheNextOneDoesWhenItIsGone) {
   const std::unique_ptr<InProcessNetwork> network = NewInProcessNetwork();
-  auto started = Cluster::Start({"a:1", "a:2", "a:3"}, [&] { return network->NewTransport(); });
+  auto started = Cluster::Start({"a:1", "a:2", "a:3"}, Elections::kQuick,
+                                [&] { return network->NewTransport(); });
   ASSERT_TRUE(started.ok()) << started.status();
   Cluster& cluster = **started;
   std::vector<GroupLeadership> leads;

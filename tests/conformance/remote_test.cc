@@ -43,10 +43,10 @@ Cluster::Addresses FreeAddresses() {
 
 class RemoteFixture : public BackendFixture {
  public:
-  RemoteFixture() {
+  explicit RemoteFixture(Elections elections) {
     absl::StatusOr<std::unique_ptr<Cluster>> cluster = absl::UnavailableError("not tried");
     for (int i = 0; i < 10 && absl::IsUnavailable(cluster.status()); ++i) {
-      cluster = Cluster::Start(FreeAddresses(), [] { return grpc::NewTransport(); });
+      cluster = Cluster::Start(FreeAddresses(), elections, [] { return grpc::NewTransport(); });
     }
     EXPECT_TRUE(cluster.ok()) << cluster.status();
     cluster_ = *std::move(cluster);
@@ -80,6 +80,7 @@ class RemoteFixture : public BackendFixture {
 // The leader dies under the third command of each test.
 class RemoteLeaderDiesFixture final : public RemoteFixture {
  public:
+  explicit RemoteLeaderDiesFixture(Elections elections) : RemoteFixture(elections) {}
   Coordinator Connect(CoordinatorOptions options) override {
     return tripwire_.Watch(RemoteFixture::Connect({}), std::move(options));
   }
@@ -88,18 +89,23 @@ class RemoteLeaderDiesFixture final : public RemoteFixture {
   Tripwire tripwire_{3, [this] { KillLeader(); }};
 };
 
-std::unique_ptr<BackendFixture> NewRemote() { return std::make_unique<RemoteFixture>(); }
-std::unique_ptr<BackendFixture> LeaderDies() { return std::make_unique<RemoteLeaderDiesFixture>(); }
+std::unique_ptr<BackendFixture> NewRemote(Elections elections) {
+  return std::make_unique<RemoteFixture>(elections);
+}
+std::unique_ptr<BackendFixture> LeaderDies(Elections elections) {
+  return std::make_unique<RemoteLeaderDiesFixture>(elections);
+}
 
-INSTANTIATE_TEST_SUITE_P(
-    Remote, Conformance,
-    testing::Values(
-        // Sockets cannot be cut from inside; processes that are stopped are another test's.
-        BackendCase{"remote", &NewRemote, {Capability::kLeaderCut}},
-        BackendCase{"leader_dies",
-                    &LeaderDies,
-                    {Capability::kLeaderKill, Capability::kLeaderCut, Capability::kSteady}}),
-    BackendCase::Name);
+// Sockets cannot be cut from inside; processes that are stopped are another test's.
+const BackendCase kRemote{"remote", &NewRemote, {Capability::kLeaderCut}};
+const BackendCase kLeaderDies{
+    "leader_dies",
+    &LeaderDies,
+    {Capability::kLeaderKill, Capability::kLeaderCut, Capability::kSteady}};
+
+INSTANTIATE_TEST_SUITE_P(Remote, Conformance, testing::Values(kRemote, kLeaderDies),
+                         BackendCase::Name);
+INSTANTIATE_TEST_SUITE_P(Remote, SteadyConformance, testing::Values(kRemote), BackendCase::Name);
 
 }  // namespace
 }  // namespace tenure::conformance
