@@ -11,6 +11,7 @@
 #include "machine/machine.h"
 #include "raft/core.h"
 #include "tests/member/cluster.h"
+#include "tests/testing/sanitized.h"
 
 namespace tenure::member {
 namespace {
@@ -289,7 +290,8 @@ TEST(Node, T1AnIdleHourDoesNotArriveWithTheNextLeader) {
   Cluster cluster(world);
   cluster.StartAll();
   ASSERT_TRUE(cluster.AwaitConverged());
-  world.RunFor(absl::Hours(1));  // nothing is pending: no entries, heartbeats alone
+  // Nothing is pending: no entries, heartbeats alone.
+  world.RunFor(testing::kSanitized ? absl::Minutes(10) : absl::Hours(1));
   const int old = cluster.Leader();
   auto port = Caller::Port(cluster, old);
   const std::int64_t before = cluster.Status(old).cluster_time_ns;
