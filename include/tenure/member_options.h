@@ -28,6 +28,13 @@ struct MemberOptions {
   // member, a new cluster grants nothing for the maximum TTL.
   bool assert_new = false;
 
+  // For members with a disk. A member that starts from its data neither votes nor campaigns until
+  // every other voter that kept its memory has said what it had heard this one attest: a storage
+  // that went back is found before it does harm, whoever was down meanwhile, and a member may wait
+  // for one that is down. Without it, it waits for one maximum election timeout.
+  // docs/guarantees.md says what remains.
+  bool strict_restart = false;
+
   // Heartbeats and elections. A leader is missed after between min and max; the defaults find a new
   // one in about half a second and cost an idle cluster next to nothing.
   absl::Duration heartbeat_interval = absl::Milliseconds(100);
@@ -64,8 +71,9 @@ struct MemberOptions {
   absl::AnyInvocable<void(absl::string_view line)> log;
   // Called once, on the Loop, if the member stops by itself: its storage failed, it was declared
   // lost or removed, or its data is not this cluster's. The process should exit and let an operator
-  // read why; but with kAborted, which tells that the cluster lost its majority before it held
-  // anything, it should start the member again, which will take part in another first start.
+  // read why; but with kAborted it should start the member again, which is a new incarnation then: the
+  // cluster lost its majority before it held anything, or this member's storage had gone back and
+  // was emptied.
   absl::AnyInvocable<void(absl::Status why)> on_stopped;
 };
 

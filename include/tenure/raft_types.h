@@ -68,6 +68,21 @@ struct HardState {
   friend bool operator==(const HardState&, const HardState&) = default;
 };
 
+// What another member was seen to attest by what it said, which it may say only once it is durable
+// (section 3.8): the least that its storage must still hold when it starts again. A storage that
+// went back, by an older copy or by writes that it lost, is found by this.
+struct Attested {
+  MemberId who;
+  Term term = 0;  // the newest that it spoke of as its own
+  MemberId vote;  // in that term; empty: none seen
+  // What it acknowledged in that term: its log agreed up to this entry of this term. 0: nothing.
+  Index match_index = 0;
+  Term match_term = 0;
+  Index applied = 0;  // so committed, and in its log or its snapshot, whatever the term
+
+  friend bool operator==(const Attested&, const Attested&) = default;
+};
+
 // ---- Messages
 // ------------------------------------------------------------------------------------ Each carries
 // the sender's term. `from`, `to` and the cluster travel in the Envelope (transport.h).
@@ -190,6 +205,10 @@ struct WriteBatch {
   std::optional<SnapshotInfo> snapshot;
   // Set once, when a free member enters a cluster: it is what makes the member belong to it.
   std::optional<ClusterId> entered;
+  // All that is known of others, in place of what was written before; a few hundred bytes.
+  std::optional<std::vector<Attested>> attested;
+  // Alone in its batch: all that is held is dropped, whose it is included. The storage is as new.
+  bool forget = false;
 };
 
 }  // namespace tenure::raft

@@ -30,6 +30,8 @@ struct Recovered {
   std::vector<raft::Entry> entries;
   // The snapshot, whole, if there is one. What a machine is made of: it, then the log after it.
   raft::SnapshotInfo snapshot;
+  // As last written.
+  std::vector<raft::Attested> attested;
 };
 
 // Writes are ordered; `done` runs once the batch, and so all before it, is durable. An error is

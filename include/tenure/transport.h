@@ -55,13 +55,19 @@ struct LostQuery {
 struct Lost {
   MemberId who;
 };
+// A member that found its data where it left them asks another one what it attested before, and
+// that one's answer; docs/guarantees.md, A storage that goes back.
+struct AttestationQuery {};
+struct Attestation {
+  raft::Attested what;  // `who` is whoever asked
+};
 // Tells a sender that the cluster does not know its incarnation, and why.
 struct NotAMember {
   std::string reason;
   bool removed = false;  // for good: this incarnation was removed or is counted as lost; it stops
 };
 using Handshake = std::variant<Hello, BootstrapPropose, BootstrapAccept, BootstrapStart, LostQuery,
-                               Lost, NotAMember>;
+                               Lost, NotAMember, AttestationQuery, Attestation>;
 
 // ---- What clients say to a member
 // -----------------------------------------------------------------

@@ -1,7 +1,8 @@
 // The actor behind Node: its state, and its parts by what they do. node.cc starts and stops it and
 // takes what its seams bring; turn.cc runs a turn; output.cc does what the core says; requests.cc
 // admits and answers; forward.cc passes on; snapshots.cc takes, sends and installs snapshots;
-// members.cc tends who takes part; status.cc tells people.
+// members.cc tends who takes part; recall.cc asks whether the storage went back; status.cc tells
+// people.
 #ifndef TENURE_MEMBER_ACTOR_H_
 #define TENURE_MEMBER_ACTOR_H_
 
@@ -9,9 +10,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +27,7 @@
 #include "machine/machine.h"
 #include "machine/snapshot.h"
 #include "member/askers.h"
+#include "member/attestations.h"
 #include "member/bootstrap.h"
 #include "member/cluster_clock.h"
 #include "member/lead_board.h"
@@ -112,6 +116,9 @@ class Actor final : public Node, public TransportSink {
   void Schedule();
   void Close();
   void FailForGood(absl::Status why);
+  // The first half of it, and the second.
+  void Retire(absl::Status why);
+  void TellStopped();
   void Log(absl::string_view line) const;
   // The raft core begins, from what was recovered or bootstrapped.
   void StartCore(raft::Initial initial);
@@ -202,6 +209,21 @@ class Actor final : public Node, public TransportSink {
   std::string HeldBack() const;
   // Then a cluster that never held anything is given up for another one, by itself.
   void MaybeStartAnew();
+
+  // ---- recall.cc
+  // What a peer attests by this message.
+  void Witness(const MemberId& from, const raft::Message& message);
+  void KeepAttestations();
+  void BeginRecall(const Recovered& recovered);
+  void NoteSaid(const MemberId& to, const raft::Message& message);
+  // The voters of whom it is not known yet what they heard of this member.
+  std::vector<MemberId> NotYetAsked() const;
+  void GoOnWithRecall();
+  // True if it was a question or an answer of that kind.
+  bool TakeAttestation(const Envelope& envelope, const Handshake& handshake);
+  void OnAttestation(const MemberId& from, const Attestation& attestation);
+  // Stops taking part, empties the storage, and then stops with kAborted.
+  void ForgetAll(std::string why);
 
   // ---- requests.cc
   void Admit(AskerRef ref, ClientRequest& request);
@@ -309,6 +331,19 @@ class Actor final : public Node, public TransportSink {
   Instant ask_at_;
   std::deque<PendingChange> changes_;
   std::vector<absl::AnyInvocable<void(absl::Status) &&>> handovers_;
+
+  // What others attested, and, after a start from what a storage held, whether that is all that
+  // this member attested itself.
+  struct Recall {
+    explicit Recall(const Recovered& recovered) : found(recovered) {}
+    Recollection found;
+    std::map<MemberId, raft::Attested> said;  // to each, since the start
+    std::set<MemberId> answered;
+    Instant ask_at;
+    int asked = 0;
+  };
+  Attestations attestations_;
+  std::optional<Recall> recall_;
 
   // A snapshot that is being taken, and one that is being installed.
   std::unique_ptr<machine::SnapshotReader> reader_;

@@ -151,6 +151,9 @@ class Bootstrap {
   void On(const MemberId& from, const ClusterId& cluster, const LostQuery& query);
   void On(const MemberId& from, const ClusterId& cluster, const Lost& lost);
   void On(const MemberId& from, const ClusterId& cluster, const NotAMember& told);
+  // The member's own business.
+  void On(const MemberId&, const ClusterId&, const AttestationQuery&) {}
+  void On(const MemberId&, const ClusterId&, const Attestation&) {}
 
   bool Disagrees(const Heard& heard) const;
   void HelloWhileFree(const MemberId& from, const Heard& known);

@@ -81,6 +81,7 @@ void Actor::TendMembers() {
     AskForLosses();
     GreetTheAdded();
   }
+  KeepAttestations();
   GoOnWithChanges();
   if (leader_.empty()) MaybeStartAnew();
   if (!MayConfigure()) return;
@@ -427,6 +428,7 @@ void Actor::OnConfiguration(std::shared_ptr<const raft::Configuration> configura
   const std::shared_ptr<const raft::Configuration> before =
       std::exchange(committed_, std::move(configuration));
   bootstrap_.SetConfiguration(committed_);
+  attestations_.Keep(*committed_);
   if (Names(*committed_, self_)) {
     named_once_ = true;
   } else if (named_once_ && !committed_->joint()) {

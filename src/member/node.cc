@@ -157,6 +157,11 @@ void Actor::Close() {
 
 void Actor::FailForGood(absl::Status why) {
   if (!failed_.ok() || closed_) return;
+  Retire(std::move(why));
+  TellStopped();
+}
+
+void Actor::Retire(absl::Status why) {
   failed_ = std::move(why);
   Log(absl::StrCat("stops: ", failed_.message()));
   gated_.clear();
@@ -164,6 +169,9 @@ void Actor::FailForGood(absl::Status why) {
   leader_ = {};
   FailForwards();
   core_deadline_ = bootstrap_deadline_ = Instant::InfiniteFuture();
+}
+
+void Actor::TellStopped() {
   if (options_.on_stopped) std::exchange(options_.on_stopped, nullptr)(failed_);
 }
 

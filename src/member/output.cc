@@ -58,11 +58,13 @@ void Actor::SendRaft(raft::Outgoing outgoing) {
   if (auto* request = std::get_if<raft::SnapshotRequest>(&outgoing.message)) {
     if (!FillChunk(*request)) return;
   }
+  NoteSaid(outgoing.to, outgoing.message);
   transport_->Send({cluster_, self_, std::move(outgoing.to), std::move(outgoing.message)});
 }
 
 void Actor::Write(raft::WriteBatch batch) {
   const raft::WriteId id = last_write_ = batch.id;
+  if (storage_->durable()) batch.attested = attestations_.TakeChanged();
   storage_->Write(std::move(batch), [anchor = anchor_, id](absl::Status status) {
     // Inline, or on the storage's own thread; nothing if the actor is gone.
     Enter(anchor, [&](Actor& actor) {

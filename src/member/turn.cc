@@ -70,6 +70,7 @@ void Actor::Begin() {
   if (!recovered_.entries.empty() && recovered_.entries.front().index == 1)
     first = recovered_.entries.front();
   bootstrap_.Resume(cluster_, first);
+  BeginRecall(recovered_);
   raft::Initial initial;
   initial.hard_state = recovered_.hard_state;
   initial.trimmed_through = recovered_.trimmed_through;
@@ -86,6 +87,7 @@ void Actor::Begin() {
   }
   // A restart must not forget a promise to a leader (PITFALLS T12).
   initial.may_vote_from = now_ + options_.election_timeout_max;
+  initial.votes_withheld = options_.strict_restart;
   recovered_ = {};
   StartCore(std::move(initial));
   // One that was let in, and then stopped before a configuration named it, says that it is there.
@@ -122,6 +124,7 @@ void Actor::TakePeers() {
 
 void Actor::TakeFromPeer(Envelope& envelope) {
   if (Handshake* handshake = std::get_if<Handshake>(&envelope.body)) {
+    if (TakeAttestation(envelope, *handshake)) return;
     DoBootstrap(bootstrap_.Received(now_, envelope.cluster, envelope.from, *handshake));
     return;
   }
@@ -140,13 +143,16 @@ void Actor::TakeFromPeer(Envelope& envelope) {
   if (Forward* forward = std::get_if<Forward>(&envelope.body)) {
     TakeForward(envelope.from, *forward);
   } else {
-    Step(raft::Received{envelope.from, std::move(std::get<raft::Message>(envelope.body))});
+    raft::Message& message = std::get<raft::Message>(envelope.body);
+    Witness(envelope.from, message);
+    Step(raft::Received{envelope.from, std::move(message)});
   }
 }
 
 void Actor::TakeTimers() {
   if (!failed_.ok()) return;
   if (core_.has_value() && now_.Reached(core_deadline_)) Step(raft::Timer{});
+  GoOnWithRecall();
   TendMembers();
   if (now_.Reached(bootstrap_deadline_)) DoBootstrap(bootstrap_.Timer(now_));
   SayTrouble();
@@ -263,6 +269,7 @@ void Actor::Arm() {
     if (now_.Reached(tick)) tick = now_ + options_.heartbeat_interval;  // time stands still
     due = Instant::Earlier(due, tick);
   }
+  if (recall_.has_value() && failed_.ok()) due = Instant::Earlier(due, recall_->ask_at);
   if (due == Instant::InfiniteFuture()) return;
   const bool sooner = due.boottime_ns() < armed_.boottime_ns() ||
                       due.monotonic_raw_ns() < armed_.monotonic_raw_ns();

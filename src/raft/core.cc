@@ -38,6 +38,7 @@ Core::Impl::Impl(Options options, Initial initial, Instant now)
       applied_(commit_),
       timeout_min_ns_(absl::ToInt64Nanoseconds(options_.election_timeout_min)),
       may_vote_from_(initial.may_vote_from),
+      votes_withheld_(initial.votes_withheld),
       lease_ns_(static_cast<std::int64_t>(static_cast<double>(timeout_min_ns_) *
                                           (1 - options_.clock_drift_max) /
                                           (1 + options_.clock_drift_max))),
@@ -257,6 +258,7 @@ Term Core::term() const { return impl_->term(); }
 const MemberId& Core::leader() const { return impl_->leader(); }
 Index Core::last_index() const { return impl_->log().last_index(); }
 std::int64_t Core::last_stamp_ns() const { return impl_->log().last_stamp_ns(); }
+Term Core::TermAt(Index index) const { return impl_->log().TermAt(index).value_or(0); }
 Index Core::commit_index() const { return impl_->commit(); }
 std::int64_t Core::committed_stamp_ns() const {
   return impl_->log().StampAt(impl_->commit()).value_or(0);

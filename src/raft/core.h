@@ -65,6 +65,8 @@ struct Initial {
   // that a restart does not forget a promise to a leader); Instant{} in the first election of a
   // bootstrap.
   Instant may_vote_from;
+  // Neither votes nor campaigns, beyond that, until AllowVotes: its storage may have gone back.
+  bool votes_withheld = false;
 };
 
 // ---- Events ----
@@ -114,6 +116,8 @@ struct Configure {
 struct AttestLost {
   MemberId who;
 };
+// Initial::votes_withheld is over.
+struct AllowVotes {};
 // Hands leadership over to `target`, or, if that is empty, to the voter that lags least (section
 // 3.10). It ends within one least election timeout: with another leader, or with
 // Output::transfer_failed. Refused in Output::refused.
@@ -133,7 +137,7 @@ struct SnapshotPiece {
 };
 
 using Event = std::variant<Received, WriteDurable, WriteFailed, Propose, Read, Applied, Timer,
-                           Configure, AttestLost, Transfer, SnapshotPiece>;
+                           Configure, AttestLost, AllowVotes, Transfer, SnapshotPiece>;
 
 // ---- Output ----
 
@@ -215,6 +219,7 @@ class Core {
   const MemberId& leader() const;  // empty: unknown
   Index last_index() const;
   std::int64_t last_stamp_ns() const;  // of the last entry of the own log
+  Term TermAt(Index index) const;      // of that entry of it; 0: it is not held
   Index commit_index() const;
   std::int64_t committed_stamp_ns() const;  // of the last committed entry (its value when trimmed)
   // The first index of this leader's own term; reads wait for it. 0 unless leader.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "raft/impl.h"
 
@@ -29,7 +30,12 @@ std::optional<std::int64_t> Core::Impl::UntilElection() const {
 // A member that the newest configuration in its log leaves out is still needed until that is
 // committed: it may be the only one whose log its successor's voters cannot refuse (section 4.2.2).
 bool Core::Impl::MayCampaign() const {
-  return peers_.SelfVotes() || log_.NamesVoterSince(commit_, options_.self);
+  return !votes_withheld_ &&
+         (peers_.SelfVotes() || log_.NamesVoterSince(commit_, options_.self));
+}
+
+void Core::Impl::On(const AllowVotes&) {
+  if (std::exchange(votes_withheld_, false)) ResetElectionTimer();
 }
 
 bool Core::Impl::HeardFromLeader() const {

@@ -81,7 +81,8 @@ class Core::Impl {
   std::optional<std::int64_t> UntilElection() const;
   bool MayCampaign() const;
   bool HeardFromLeader() const;
-  bool MayVote() const { return now_.LeaderElapsedNs(may_vote_from_) >= 0; }
+  void On(const AllowVotes& allow);
+  bool MayVote() const { return !votes_withheld_ && now_.LeaderElapsedNs(may_vote_from_) >= 0; }
   bool UpToDate(Index last_index, Term last_term) const;
   void StartPreVote();
   // `transfer`: the leader asked for it.
@@ -190,6 +191,7 @@ class Core::Impl {
 
   const std::int64_t timeout_min_ns_;
   const Instant may_vote_from_;
+  bool votes_withheld_;
   const std::int64_t lease_ns_;
   std::optional<Instant> heard_;  // when a leader last was
   Instant election_since_;

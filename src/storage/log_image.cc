@@ -29,6 +29,7 @@ absl::StatusOr<Recovered> LogImage::Open(const MemberId& self) {
   recovered.trimmed_configuration = trimmed_configuration_;
   recovered.entries.assign(entries_.begin(), entries_.end());
   recovered.snapshot = snapshot_;
+  recovered.attested = attested_;
   making_ = {};  // whoever made it is gone
   return recovered;
 }
@@ -78,7 +79,12 @@ absl::Status LogImage::Check(const raft::WriteBatch& batch) const {
 
 absl::Status LogImage::Apply(const raft::WriteBatch& batch) {
   if (absl::Status status = Check(batch); !status.ok()) return status;
+  if (batch.forget) {
+    *this = LogImage();
+    return absl::OkStatus();
+  }
   if (batch.entered) cluster_ = *batch.entered;
+  if (batch.attested) attested_ = *batch.attested;
   if (batch.hard_state) hard_state_ = *batch.hard_state;
   if (batch.chunk) {
     if (batch.chunk->offset == 0) making_ = Pieces{batch.chunk->index, 0, {}};

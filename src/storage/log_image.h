@@ -55,6 +55,7 @@ class LogImage {
   std::int64_t trimmed_stamp_ns_ = 0;
   std::shared_ptr<const raft::Configuration> trimmed_configuration_;
   raft::SnapshotInfo snapshot_;
+  std::vector<raft::Attested> attested_;
   Pieces pieces_;  // of it
   Pieces making_;
   std::deque<raft::Entry> entries_;  // the first has index trimmed_through_ + 1

@@ -110,6 +110,12 @@ void DiskImpl::Wipe() {
   synced_ = LogImage();
 }
 
+void DiskImpl::GoBack() {
+  if (!copy_.has_value()) return;
+  current_ = *copy_;
+  synced_ = *copy_;
+}
+
 // ---- The handle
 // -----------------------------------------------------------------------------------
 
@@ -126,5 +132,7 @@ void VirtualDisk::FailNextWrite(absl::Status why) { impl_.fail_next = std::move(
 std::size_t VirtualDisk::pending_writes() const { return impl_.pending(); }
 void VirtualDisk::KeepAtNextCrash(std::size_t writes) { impl_.keep_at_crash = writes; }
 void VirtualDisk::Wipe() { impl_.Wipe(); }
+void VirtualDisk::Copy() { impl_.Copy(); }
+void VirtualDisk::GoBack() { impl_.GoBack(); }
 
 }  // namespace tenure::testing

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "raft/prng.h"
@@ -42,6 +43,8 @@ class DiskImpl : public std::enable_shared_from_this<DiskImpl> {
   void Flush();
   std::size_t pending() const { return pending_.size(); }
   void Wipe();
+  void Copy() { copy_ = synced_; }
+  void GoBack();
 
  private:
   struct Pending {
@@ -61,6 +64,7 @@ class DiskImpl : public std::enable_shared_from_this<DiskImpl> {
 
   LogImage current_;  // with what was written
   LogImage synced_;   // what a crash leaves; kept for durable disks alone
+  std::optional<LogImage> copy_;
   std::deque<Pending> pending_;
   std::uint64_t first_pending_ = 0;  // numbers pending_.front()
   std::uint64_t life_ = 0;           // one for each process

@@ -204,6 +204,18 @@ Parsed ParseHandshake(std::uint32_t kind, absl::string_view bytes, PeerBody* bod
       return Convert<v1::NotAMember>(bytes, body, [](const v1::NotAMember& from) {
         return Handshake(NotAMember{from.reason(), from.removed()});
       });
+    case field::kAttestationQuery:
+      return Convert<v1::AttestationQuery>(
+          bytes, body, [](const v1::AttestationQuery&) { return Handshake(AttestationQuery{}); });
+    case field::kAttestation:
+      return Convert<v1::Attestation>(bytes, body, [](const v1::Attestation& from) {
+        return Handshake(Attestation{{.who = {from.name(), from.incarnation()},
+                                      .term = from.term(),
+                                      .vote = {from.vote_name(), from.vote_incarnation()},
+                                      .match_index = from.match_index(),
+                                      .match_term = from.match_term(),
+                                      .applied = from.applied()}});
+      });
     default:
       return Parsed::kUnknown;
   }

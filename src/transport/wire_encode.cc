@@ -203,6 +203,21 @@ class PreparedBody {
       to.set_removed(from.removed);
     });
   }
+  void Prepare(const AttestationQuery&) {
+    Use<v1::AttestationQuery>(field::kAttestationQuery, [](v1::AttestationQuery&) {});
+  }
+  void Prepare(const Attestation& from) {
+    Use<v1::Attestation>(field::kAttestation, [&](v1::Attestation& to) {
+      to.set_name(from.what.who.name);
+      to.set_incarnation(from.what.who.incarnation);
+      to.set_term(from.what.term);
+      to.set_vote_name(from.what.vote.name);
+      to.set_vote_incarnation(from.what.vote.incarnation);
+      to.set_match_index(from.what.match_index);
+      to.set_match_term(from.what.match_term);
+      to.set_applied(from.what.applied);
+    });
+  }
   void Prepare(const ForwardClosed& from) {
     Use<v1::ForwardClosed>(field::kForwardClosed,
                            [&](v1::ForwardClosed& to) { to.set_origin(from.origin); });

@@ -161,6 +161,34 @@ TEST(PitfallT12, ARestartedMemberAsksForNothingBeforeItMayVote) {
   EXPECT_EQ(core.role(), Role::kPreCandidate);
 }
 
+// A member whose storage may have gone back.
+TEST(CoreTest, WhoseVotesAreWithheldNeitherVotesNorCampaigns) {
+  Options options;
+  options.self = kA;
+  Initial initial = Fresh(Voters({kA, kB, kC}));
+  initial.votes_withheld = true;
+  Core core(options, std::move(initial), At(0));
+  EXPECT_FALSE(At(3'600'000).Reached(core.Step(At(0), Timer{}).deadline));
+  EXPECT_THAT(core.Step(At(5000), Timer{}).messages, IsEmpty());
+  for (const bool pre_vote : {true, false}) {
+    const Output out =
+        core.Step(At(5000), Received{kB, VoteRequest{.term = 2, .pre_vote = pre_vote,
+                                                     .last_index = 9, .last_term = 1}});
+    ASSERT_EQ(out.messages.size(), 1u);
+    EXPECT_FALSE(std::get<VoteResponse>(out.messages[0].message).granted);
+  }
+  core.Step(At(5000), Received{kB, TimeoutNow{.term = 2, .transfer = 1}});
+  EXPECT_EQ(core.role(), Role::kFollower);
+  // It follows all the same.
+  core.Step(At(5001), Received{kB, Append(2, 1, 1, {Command(2, 2, 500)})});
+  EXPECT_EQ(core.leader(), kB);
+  EXPECT_EQ(core.last_index(), 2u);
+  const Instant due = core.Step(At(5001), AllowVotes{}).deadline;
+  EXPECT_TRUE(At(5700).Reached(due));
+  core.Step(At(5700), Timer{});
+  EXPECT_EQ(core.role(), Role::kPreCandidate);
+}
+
 TEST(PitfallT12, ACandidateOfOneIsBoundToo) {
   Options options;
   options.self = kA;

@@ -91,6 +91,8 @@ std::vector<PeerBody> AllBodies() {
       Handshake(LostQuery{{"n1", 77}}),
       Handshake(Lost{{"n2", 78}}),
       Handshake(NotAMember{"gone", true}),
+      Handshake(AttestationQuery{}),
+      Handshake(Attestation{{{"n1", 7}, 3, {"n2", 9}, 12, 2, 11}}),
       Forward(ForwardedRequests{42, {request, request}}),
       Forward(ForwardedReplies{43, {{reply, reply}, {"event", ""}}, 12}),
       Forward(ForwardClosed{44}),

@@ -43,6 +43,11 @@ class VirtualDisk {
   void KeepAtNextCrash(std::size_t writes);
   // Empties the disk, as a replaced machine's is. Not while a storage is open on it.
   void Wipe();
+  // Keeps a copy of what is durable now, in place of an earlier one; and puts it back, as an
+  // operator may who restores a backup: what became durable since is gone. Not while a storage is
+  // open on it; nothing happens without a copy.
+  void Copy();
+  void GoBack();
 
  private:
   DiskImpl& impl_;

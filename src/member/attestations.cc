@@ -1,0 +1,149 @@
+#include "member/attestations.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+
+namespace tenure::member {
+namespace {
+
+bool TakeTerm(raft::Attested& record, Term term) {
+  if (term <= record.term) return false;
+  // What was acknowledged before may rightly be overwritten from now on, but for what is applied.
+  record = {.who = std::move(record.who), .term = term, .applied = record.applied};
+  return true;
+}
+
+bool TakeVote(raft::Attested& record, Term term, const MemberId& vote) {
+  const bool newer = TakeTerm(record, term);
+  if (term != record.term || record.vote == vote) return newer;
+  record.vote = vote;
+  return true;
+}
+
+bool TakeAnswer(raft::Attested& record, const raft::AppendResponse& answer, TermOf term_of) {
+  bool news = false;
+  if (answer.applied > record.applied) {
+    record.applied = answer.applied;
+    news = true;
+  }
+  if (!answer.accepted) return news;
+  news |= TakeTerm(record, answer.term);
+  if (answer.term != record.term || answer.match_index <= record.match_index) return news;
+  const Term term = term_of(answer.term, answer.match_index);
+  if (term == 0) return news;
+  record.match_index = answer.match_index;
+  record.match_term = term;
+  return true;
+}
+
+bool NamesIt(const raft::Configuration& configuration, const MemberId& id) {
+  for (const auto* servers :
+       {&configuration.voters, &configuration.voters_outgoing, &configuration.learners}) {
+    if (std::any_of(servers->begin(), servers->end(),
+                    [&](const raft::Server& server) { return server.id == id; }))
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool Witness(raft::Attested& record, const raft::Message& message, const MemberId& receiver,
+             TermOf term_of) {
+  if (const auto* answer = std::get_if<raft::AppendResponse>(&message))
+    return TakeAnswer(record, *answer, term_of);
+  if (const auto* request = std::get_if<raft::AppendRequest>(&message))
+    return TakeTerm(record, request->term);
+  if (const auto* ask = std::get_if<raft::VoteRequest>(&message))
+    return !ask->pre_vote && TakeVote(record, ask->term, record.who);
+  if (const auto* vote = std::get_if<raft::VoteResponse>(&message))
+    return vote->granted && !vote->pre_vote && TakeVote(record, vote->request_term, receiver);
+  if (const auto* now = std::get_if<raft::TimeoutNow>(&message))
+    return TakeTerm(record, now->term);
+  if (const auto* chunk = std::get_if<raft::SnapshotRequest>(&message))
+    return TakeTerm(record, chunk->term);
+  if (const auto* wants = std::get_if<raft::SnapshotResponse>(&message))
+    return TakeTerm(record, wants->term);
+  return false;
+}
+
+void Attestations::Heard(const MemberId& from, const raft::Message& message,
+                         const MemberId& receiver, TermOf term_of) {
+  auto record = std::find_if(records_.begin(), records_.end(),
+                             [&](const raft::Attested& each) { return each.who == from; });
+  if (record != records_.end()) {
+    changed_ |= Witness(*record, message, receiver, term_of);
+    return;
+  }
+  raft::Attested first{.who = from};
+  if (!Witness(first, message, receiver, term_of)) return;
+  records_.push_back(std::move(first));
+  changed_ = true;
+}
+
+raft::Attested Attestations::Of(const MemberId& who) const {
+  for (const raft::Attested& record : records_) {
+    if (record.who == who) return record;
+  }
+  return {.who = who};
+}
+
+void Attestations::Keep(const raft::Configuration& configuration) {
+  changed_ |= std::erase_if(records_, [&](const raft::Attested& record) {
+                return !NamesIt(configuration, record.who);
+              }) > 0;
+}
+
+std::optional<std::vector<raft::Attested>> Attestations::TakeChanged() {
+  if (!std::exchange(changed_, false)) return std::nullopt;
+  return records_;
+}
+
+Recollection::Recollection(const Recovered& recovered)
+    : hard_state_(recovered.hard_state),
+      trimmed_through_(recovered.trimmed_through),
+      last_index_(recovered.trimmed_through + recovered.entries.size()) {
+  for (const raft::Entry& entry : recovered.entries) {
+    if (runs_.empty() || runs_.back().term != entry.term) runs_.push_back({entry.index, entry.term});
+  }
+}
+
+// What was trimmed is committed, and so was not another one.
+bool Recollection::Holds(Index index, Term term) const {
+  if (index <= trimmed_through_) return true;
+  if (index > last_index_) return false;
+  const auto after = std::upper_bound(runs_.begin(), runs_.end(), index,
+                                      [](Index i, const Run& run) { return i < run.first; });
+  return after != runs_.begin() && std::prev(after)->term == term;
+}
+
+std::string Recollection::Missing(const raft::Attested& attested,
+                                  const raft::Attested& said) const {
+  const auto later = [&](Term term) { return term > attested.term; };
+  const auto same = [&](Term term) { return term == attested.term; };
+  if (hard_state_.term < attested.term && said.term < attested.term) {
+    return absl::StrCat("term ", attested.term, ", where it holds ", hard_state_.term);
+  }
+  const auto same_vote = [&](const MemberId& vote) { return vote == attested.vote; };
+  if (!attested.vote.empty() && !later(hard_state_.term) && !later(said.term) &&
+      !(same(hard_state_.term) && same_vote(hard_state_.vote)) &&
+      !(same(said.term) && same_vote(said.vote))) {
+    return absl::StrCat("its vote for ", attested.vote.ToString(), " in term ", attested.term);
+  }
+  if (attested.match_index != 0 && !later(hard_state_.term) && !later(said.term) &&
+      !(same(hard_state_.term) && Holds(attested.match_index, attested.match_term)) &&
+      !(same(said.term) && said.match_index >= attested.match_index)) {
+    return absl::StrCat("entry ", attested.match_index, " of term ", attested.match_term,
+                        ", where its log ends at ", last_index());
+  }
+  if (last_index() < attested.applied && said.applied < attested.applied) {
+    return absl::StrCat("entry ", attested.applied, ", which it had applied, where its log ends at ",
+                        last_index());
+  }
+  return "";
+}
+
+}  // namespace tenure::member

@@ -1,0 +1,152 @@
+// What members are seen to attest, and what a storage is found to lack of it.
+#include "member/attestations.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <utility>
+#include <vector>
+
+namespace tenure::member {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+const MemberId kMe{"n1", 1};
+const MemberId kPeer{"n2", 2};
+const MemberId kThird{"n3", 3};
+
+raft::AppendResponse Accepted(Term term, Index match, Index applied = 0) {
+  raft::AppendResponse answer;
+  answer.term = term;
+  answer.accepted = true;
+  answer.match_index = match;
+  answer.applied = applied;
+  return answer;
+}
+
+class AttestationsTest : public ::testing::Test {
+ protected:
+  void Hear(const raft::Message& message) {
+    heard_.Heard(kPeer, message, kMe, [this](Term, Index) { return log_term_; });
+  }
+  raft::Attested heard() const { return heard_.Of(kPeer); }
+
+  Attestations heard_;
+  Term log_term_ = 0;  // of each entry, as the leader knows
+};
+
+TEST_F(AttestationsTest, AVoteIsHeardFromWhoGaveItAndFromWhoTookIt) {
+  Hear(raft::VoteResponse{.term = 4, .request_term = 4, .granted = true});
+  EXPECT_EQ(heard(), (raft::Attested{.who = kPeer, .term = 4, .vote = kMe}));
+  Hear(raft::VoteRequest{.term = 5});
+  EXPECT_EQ(heard(), (raft::Attested{.who = kPeer, .term = 5, .vote = kPeer}));
+}
+
+TEST_F(AttestationsTest, WhatPromisesNothingAttestsNothing) {
+  Hear(raft::VoteRequest{.term = 9, .pre_vote = true});
+  Hear(raft::VoteResponse{.term = 9, .request_term = 9, .pre_vote = true, .granted = true});
+  Hear(raft::VoteResponse{.term = 9, .request_term = 9, .granted = false});
+  raft::AppendResponse refused;
+  refused.term = 9;
+  refused.match_index = 7;
+  Hear(refused);
+  EXPECT_EQ(heard(), raft::Attested{.who = kPeer});
+  EXPECT_FALSE(heard_.changed());
+}
+
+TEST_F(AttestationsTest, AcknowledgementsOfATermOnlyRise) {
+  log_term_ = 2;
+  Hear(Accepted(3, 10, 4));
+  Hear(Accepted(3, 8, 6));  // late
+  EXPECT_EQ(heard(), (raft::Attested{
+                         .who = kPeer, .term = 3, .match_index = 10, .match_term = 2, .applied = 6}));
+  // The next leader may overwrite what was not committed.
+  Hear(raft::AppendRequest{.term = 4});
+  EXPECT_EQ(heard(), (raft::Attested{.who = kPeer, .term = 4, .applied = 6}));
+  Hear(Accepted(3, 11));
+  EXPECT_EQ(heard().match_index, 0u) << "of a term that is over";
+}
+
+TEST_F(AttestationsTest, WhatIsTakenIsTakenOnceAndWhoLeftIsForgotten) {
+  Hear(raft::AppendRequest{.term = 4});
+  const auto taken = heard_.TakeChanged();
+  ASSERT_TRUE(taken.has_value());
+  EXPECT_EQ(taken->size(), 1u);
+  EXPECT_FALSE(heard_.TakeChanged().has_value());
+  Hear(raft::AppendRequest{.term = 4});
+  EXPECT_FALSE(heard_.TakeChanged().has_value()) << "nothing was new";
+  EXPECT_EQ(Attestations(*taken).Of(kPeer).term, 4u) << "as a storage brings it back";
+  raft::Configuration without;
+  without.voters = {{kMe, "n1:1"}, {kThird, "n3:1"}};
+  heard_.Keep(without);
+  EXPECT_EQ(heard(), raft::Attested{.who = kPeer});
+  EXPECT_TRUE(heard_.changed());
+}
+
+// A storage that holds entries of these terms, from index 1 on.
+Recollection Found(Term term, MemberId vote, const std::vector<Term>& log, Index trimmed = 0) {
+  Recovered recovered;
+  recovered.hard_state = {term, std::move(vote)};
+  recovered.trimmed_through = trimmed;
+  for (const Term each : log) {
+    raft::Entry entry;
+    entry.index = trimmed + recovered.entries.size() + 1;
+    entry.term = each;
+    recovered.entries.push_back(std::move(entry));
+  }
+  return Recollection(recovered);
+}
+
+TEST(RecollectionTest, WhatIsThereIsNotMissed) {
+  const Recollection found = Found(5, kThird, {1, 1, 3, 5});
+  EXPECT_THAT(found.Missing({.who = kMe}, {}), IsEmpty());
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .vote = kThird}, {}), IsEmpty());
+  EXPECT_THAT(
+      found.Missing(
+          {.who = kMe, .term = 5, .match_index = 4, .match_term = 5, .applied = 4}, {}),
+      IsEmpty());
+  // Overwritten since by the leader of another term.
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 4, .match_index = 9, .match_term = 4}, {}),
+              IsEmpty());
+  EXPECT_THAT(Found(5, {}, {5}, /*trimmed=*/7)
+                  .Missing({.who = kMe, .term = 5, .match_index = 6, .match_term = 2}, {}),
+              IsEmpty());
+}
+
+TEST(RecollectionTest, WhatIsMissingIsNamed) {
+  const Recollection found = Found(5, {}, {1, 1, 3, 3});
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 6}, {}), HasSubstr("term 6, where it holds 5"));
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .vote = kThird}, {}),
+              HasSubstr("its vote for n3"));
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .match_index = 5, .match_term = 5}, {}),
+              HasSubstr("entry 5 of term 5, where its log ends at 4"));
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 3, .applied = 5}, {}), HasSubstr("entry 5"));
+  // As long, but with what was acknowledged no more in it.
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .match_index = 3, .match_term = 2}, {}),
+              HasSubstr("entry 3 of term 2"));
+}
+
+// An answer may tell what was said since the start, too.
+TEST(RecollectionTest, WhatWasSaidSinceIsNotMissed) {
+  const Recollection found = Found(5, {}, {1, 1});
+  const raft::Attested attested{
+      .who = kMe, .term = 6, .vote = kThird, .match_index = 3, .match_term = 6, .applied = 3};
+  EXPECT_THAT(found.Missing(attested, attested), IsEmpty());
+  raft::Attested less = attested;
+  less.vote = {};
+  EXPECT_THAT(found.Missing(attested, less), HasSubstr("its vote"));
+  less = attested;
+  less.match_index = 2;
+  EXPECT_THAT(found.Missing(attested, less), HasSubstr("entry 3"));
+  less = attested;
+  less.applied = 2;
+  EXPECT_THAT(found.Missing(attested, less), HasSubstr("entry 3"));
+  less = attested;
+  less.term = 7;  // whatever was heard in term 6 was before
+  EXPECT_THAT(found.Missing(attested, less), IsEmpty());
+}
+
+}  // namespace
+}  // namespace tenure::member
