@@ -71,9 +71,9 @@ struct MemberOptions {
   absl::AnyInvocable<void(absl::string_view line)> log;
   // Called once, on the Loop, if the member stops by itself: its storage failed, it was declared
   // lost or removed, or its data is not this cluster's. The process should exit and let an operator
-  // read why; but with kAborted it should start the member again, which is a new incarnation then: the
-  // cluster lost its majority before it held anything, or this member's storage had gone back and
-  // was emptied.
+  // read why; but with kAborted it should start the member again, which is a new incarnation then:
+  // the cluster lost its majority before it held anything, or this member's storage had gone back
+  // and was emptied.
   absl::AnyInvocable<void(absl::Status why)> on_stopped;
 };
 

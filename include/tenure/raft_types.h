@@ -75,7 +75,8 @@ struct Attested {
   MemberId who;
   Term term = 0;  // the newest that it spoke of as its own
   MemberId vote;  // in that term; empty: none seen
-  // What it acknowledged in that term: its log agreed up to this entry of this term. 0: nothing.
+  // What it acknowledged in that term: its log was durable up to this entry, of this term. 0:
+  // nothing; a term of 0: it led, so the log is its own.
   Index match_index = 0;
   Term match_term = 0;
   Index applied = 0;  // so committed, and in its log or its snapshot, whatever the term
@@ -122,6 +123,8 @@ struct AppendRequest {
   // Numbers the hand-overs of this leader and their withdrawals, from 1: a TimeoutNow of an earlier
   // number is void for whoever heard of this one.
   std::uint64_t transfer = 0;
+  // The leader's own log is durable up to here, which it may have counted: see Attested.
+  Index durable = 0;
 };
 
 struct AppendResponse {

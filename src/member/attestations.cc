@@ -39,6 +39,15 @@ bool TakeAnswer(raft::Attested& record, const raft::AppendResponse& answer, Term
   return true;
 }
 
+// A leader's log is its own: nothing in it is overwritten while it leads.
+bool TakeLeader(raft::Attested& record, const raft::AppendRequest& request) {
+  const bool newer = TakeTerm(record, request.term);
+  if (request.term != record.term || request.durable <= record.match_index) return newer;
+  record.match_index = request.durable;
+  record.match_term = 0;
+  return true;
+}
+
 bool NamesIt(const raft::Configuration& configuration, const MemberId& id) {
   for (const auto* servers :
        {&configuration.voters, &configuration.voters_outgoing, &configuration.learners}) {
@@ -56,13 +65,12 @@ bool Witness(raft::Attested& record, const raft::Message& message, const MemberI
   if (const auto* answer = std::get_if<raft::AppendResponse>(&message))
     return TakeAnswer(record, *answer, term_of);
   if (const auto* request = std::get_if<raft::AppendRequest>(&message))
-    return TakeTerm(record, request->term);
+    return TakeLeader(record, *request);
   if (const auto* ask = std::get_if<raft::VoteRequest>(&message))
     return !ask->pre_vote && TakeVote(record, ask->term, record.who);
   if (const auto* vote = std::get_if<raft::VoteResponse>(&message))
     return vote->granted && !vote->pre_vote && TakeVote(record, vote->request_term, receiver);
-  if (const auto* now = std::get_if<raft::TimeoutNow>(&message))
-    return TakeTerm(record, now->term);
+  if (const auto* now = std::get_if<raft::TimeoutNow>(&message)) return TakeTerm(record, now->term);
   if (const auto* chunk = std::get_if<raft::SnapshotRequest>(&message))
     return TakeTerm(record, chunk->term);
   if (const auto* wants = std::get_if<raft::SnapshotResponse>(&message))
@@ -107,7 +115,8 @@ Recollection::Recollection(const Recovered& recovered)
       trimmed_through_(recovered.trimmed_through),
       last_index_(recovered.trimmed_through + recovered.entries.size()) {
   for (const raft::Entry& entry : recovered.entries) {
-    if (runs_.empty() || runs_.back().term != entry.term) runs_.push_back({entry.index, entry.term});
+    if (runs_.empty() || runs_.back().term != entry.term)
+      runs_.push_back({entry.index, entry.term});
   }
 }
 
@@ -117,7 +126,7 @@ bool Recollection::Holds(Index index, Term term) const {
   if (index > last_index_) return false;
   const auto after = std::upper_bound(runs_.begin(), runs_.end(), index,
                                       [](Index i, const Run& run) { return i < run.first; });
-  return after != runs_.begin() && std::prev(after)->term == term;
+  return term == 0 || (after != runs_.begin() && std::prev(after)->term == term);
 }
 
 std::string Recollection::Missing(const raft::Attested& attested,
@@ -136,12 +145,12 @@ std::string Recollection::Missing(const raft::Attested& attested,
   if (attested.match_index != 0 && !later(hard_state_.term) && !later(said.term) &&
       !(same(hard_state_.term) && Holds(attested.match_index, attested.match_term)) &&
       !(same(said.term) && said.match_index >= attested.match_index)) {
-    return absl::StrCat("entry ", attested.match_index, " of term ", attested.match_term,
+    return absl::StrCat("entry ", attested.match_index, " in term ", attested.term,
                         ", where its log ends at ", last_index());
   }
   if (last_index() < attested.applied && said.applied < attested.applied) {
-    return absl::StrCat("entry ", attested.applied, ", which it had applied, where its log ends at ",
-                        last_index());
+    return absl::StrCat("entry ", attested.applied,
+                        ", which it had applied, where its log ends at ", last_index());
   }
   return "";
 }

@@ -30,8 +30,7 @@ std::optional<std::int64_t> Core::Impl::UntilElection() const {
 // A member that the newest configuration in its log leaves out is still needed until that is
 // committed: it may be the only one whose log its successor's voters cannot refuse (section 4.2.2).
 bool Core::Impl::MayCampaign() const {
-  return !votes_withheld_ &&
-         (peers_.SelfVotes() || log_.NamesVoterSince(commit_, options_.self));
+  return !votes_withheld_ && (peers_.SelfVotes() || log_.NamesVoterSince(commit_, options_.self));
 }
 
 void Core::Impl::On(const AllowVotes&) {

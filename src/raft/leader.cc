@@ -141,6 +141,7 @@ void Core::Impl::SendAppendAfter(Peer& peer, Index prev_index, std::vector<Entry
   request.round = rounds_.current();
   request.trim_through = log_.trimmed_through();
   request.transfer = transfer_number_;
+  request.durable = durable_.index();
   Send(peer.id, std::move(request));
 }
 

@@ -116,6 +116,9 @@ Parsed ParseAppend(absl::string_view bytes, ElementBudget* budget, PeerBody* bod
         case 8:
           request.transfer = reader.number();
           break;
+        case 9:
+          request.durable = reader.number();
+          break;
         default:
           break;
       }

@@ -232,7 +232,7 @@ class PreparedBody {
     }
     size_ += UintSize(1, from.term) + UintSize(2, from.prev_index) + UintSize(3, from.prev_term) +
              UintSize(5, from.commit) + UintSize(6, from.round) + UintSize(7, from.trim_through) +
-             UintSize(8, from.transfer);
+             UintSize(8, from.transfer) + UintSize(9, from.durable);
   }
   void PutAppend(std::string* out) const {
     PutUint(1, append_->term, out);
@@ -243,6 +243,7 @@ class PreparedBody {
     PutUint(6, append_->round, out);
     PutUint(7, append_->trim_through, out);
     PutUint(8, append_->transfer, out);
+    PutUint(9, append_->durable, out);
   }
 
   // Forwarded elements are the client's own, in the same fields: appended to a string of their own,

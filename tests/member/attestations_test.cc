@@ -60,13 +60,22 @@ TEST_F(AttestationsTest, AcknowledgementsOfATermOnlyRise) {
   log_term_ = 2;
   Hear(Accepted(3, 10, 4));
   Hear(Accepted(3, 8, 6));  // late
-  EXPECT_EQ(heard(), (raft::Attested{
-                         .who = kPeer, .term = 3, .match_index = 10, .match_term = 2, .applied = 6}));
+  EXPECT_EQ(
+      heard(),
+      (raft::Attested{.who = kPeer, .term = 3, .match_index = 10, .match_term = 2, .applied = 6}));
   // The next leader may overwrite what was not committed.
   Hear(raft::AppendRequest{.term = 4});
   EXPECT_EQ(heard(), (raft::Attested{.who = kPeer, .term = 4, .applied = 6}));
   Hear(Accepted(3, 11));
   EXPECT_EQ(heard().match_index, 0u) << "of a term that is over";
+}
+
+// Nobody else knows what it counted of its own disk.
+TEST_F(AttestationsTest, ALeaderTellsHowFarItsOwnLogIsDurable) {
+  Hear(raft::AppendRequest{.term = 4, .durable = 20});
+  Hear(raft::AppendRequest{.term = 4, .durable = 19});
+  Hear(raft::AppendRequest{.term = 3, .durable = 30});
+  EXPECT_EQ(heard(), (raft::Attested{.who = kPeer, .term = 4, .match_index = 20}));
 }
 
 TEST_F(AttestationsTest, WhatIsTakenIsTakenOnceAndWhoLeftIsForgotten) {
@@ -104,8 +113,7 @@ TEST(RecollectionTest, WhatIsThereIsNotMissed) {
   EXPECT_THAT(found.Missing({.who = kMe}, {}), IsEmpty());
   EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .vote = kThird}, {}), IsEmpty());
   EXPECT_THAT(
-      found.Missing(
-          {.who = kMe, .term = 5, .match_index = 4, .match_term = 5, .applied = 4}, {}),
+      found.Missing({.who = kMe, .term = 5, .match_index = 4, .match_term = 5, .applied = 4}, {}),
       IsEmpty());
   // Overwritten since by the leader of another term.
   EXPECT_THAT(found.Missing({.who = kMe, .term = 4, .match_index = 9, .match_term = 4}, {}),
@@ -121,11 +129,13 @@ TEST(RecollectionTest, WhatIsMissingIsNamed) {
   EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .vote = kThird}, {}),
               HasSubstr("its vote for n3"));
   EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .match_index = 5, .match_term = 5}, {}),
-              HasSubstr("entry 5 of term 5, where its log ends at 4"));
+              HasSubstr("entry 5 in term 5, where its log ends at 4"));
   EXPECT_THAT(found.Missing({.who = kMe, .term = 3, .applied = 5}, {}), HasSubstr("entry 5"));
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .match_index = 5}, {}), HasSubstr("entry 5"));
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .match_index = 4}, {}), IsEmpty());
   // As long, but with what was acknowledged no more in it.
   EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .match_index = 3, .match_term = 2}, {}),
-              HasSubstr("entry 3 of term 2"));
+              HasSubstr("entry 3 in term 5"));
 }
 
 // An answer may tell what was said since the start, too.

@@ -11,8 +11,8 @@
 namespace tenure::member {
 namespace {
 
-using ::testing::HasSubstr;
 using ::tenure::testing::World;
+using ::testing::HasSubstr;
 
 class RecallTest : public ::testing::Test {
  protected:
@@ -87,6 +87,18 @@ TEST_F(RecallTest, AStorageThatWentBackIsFoundAndItsMemberReplaced) {
   OpenASession();
   ASSERT_TRUE(cluster_->AwaitConverged());
   cluster_->CheckHashes();
+}
+
+// Its own disk was counted, too, and its followers know how far.
+TEST_F(RecallTest, ALeadersStorageThatWentBackIsFound) {
+  ASSERT_NO_FATAL_FAILURE(Begin(/*strict=*/false));
+  back_ = leader_;
+  ASSERT_NO_FATAL_FAILURE(GoBack());
+  ASSERT_TRUE(cluster_->AwaitLeader());
+  cluster_->Start(back_);
+  ASSERT_TRUE(RunUntilStopped(back_));
+  StartAnew(back_);
+  ASSERT_TRUE(cluster_->AwaitConverged());
 }
 
 // The witness itself was restarted since: what it heard is on its own disk.

@@ -171,9 +171,10 @@ TEST(CoreTest, WhoseVotesAreWithheldNeitherVotesNorCampaigns) {
   EXPECT_FALSE(At(3'600'000).Reached(core.Step(At(0), Timer{}).deadline));
   EXPECT_THAT(core.Step(At(5000), Timer{}).messages, IsEmpty());
   for (const bool pre_vote : {true, false}) {
-    const Output out =
-        core.Step(At(5000), Received{kB, VoteRequest{.term = 2, .pre_vote = pre_vote,
-                                                     .last_index = 9, .last_term = 1}});
+    const Output out = core.Step(
+        At(5000),
+        Received{kB,
+                 VoteRequest{.term = 2, .pre_vote = pre_vote, .last_index = 9, .last_term = 1}});
     ASSERT_EQ(out.messages.size(), 1u);
     EXPECT_FALSE(std::get<VoteResponse>(out.messages[0].message).granted);
   }

@@ -85,6 +85,9 @@ struct IncarnationFacts {
   absl::Duration started;  // true time
   Instant started_by_own_clock;
   bool recovered = false;  // it had data when it started
+  // An older copy of its disk was put back: what it had acknowledged before.
+  std::optional<LogFact> before_it_went_back;
+  bool went_back() const { return before_it_went_back.has_value(); }
 };
 
 struct CommittedFact {

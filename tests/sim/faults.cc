@@ -229,6 +229,7 @@ bool Faults::DoToMember(Fault fault, int i) {
       Later(AWhile(absl::Seconds(6)), [this] { ReviveMembers(); });
       return true;
     case Fault::kKillAll:
+      if (members_.going_back()) return false;
       if (!scene_.plan.durable && (wiped_ || scene_.world.Chance(0.5))) return false;
       Wipe();
       return true;
@@ -296,9 +297,39 @@ bool Faults::DoToDisk(Fault fault, int i) {
       members_.FailNextWrite(i, absl::DataLossError("the disk is broken"));
       Later(AWhile(absl::Seconds(6)), [this] { ReviveMembers(); });
       return true;
+    case Fault::kDiskOlder:
+      return GoBackLater(i);
+    case Fault::kDiskEmpty:
+      if (!scene_.plan.durable || !members_.running(i) || members_.going_back() ||
+          !members_.AllRemember(i))
+        return false;
+      scene_.line.Say(absl::StrCat(members_.name(i), " is killed and loses its disk"));
+      members_.Kill(i);
+      disk.Wipe();
+      Later(AWhile(absl::Seconds(6)), [this] { ReviveMembers(); });
+      return true;
     default:
       return false;
   }
+}
+
+// Within what may be survived: whoever heard what the disk then loses is there, and was all the
+// time.
+bool Faults::GoBackLater(int i) {
+  const auto may = [this, i] {
+    return scene_.plan.durable && members_.running(i) && !members_.going_back() &&
+           members_.AllRemember(i);
+  };
+  if (!may()) return false;
+  members_.CopyDisk(i);
+  Later(AWhile(absl::Seconds(4)), [this, i, may, ended = members_.ended()] {
+    if (!may() || members_.ended() != ended || !members_.FollowedSinceCopy(i)) return;
+    scene_.line.Say(absl::StrCat(members_.name(i), " is killed and starts from an older disk"));
+    scene_.marks.Visit("started from an older disk");
+    members_.GoBack(i);
+    Later(AWhile(absl::Seconds(8)), [this] { ReviveMembers(); });
+  });
+  return true;
 }
 
 // ---- Clients

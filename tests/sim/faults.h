@@ -40,6 +40,7 @@ class Faults {
   bool DoToNetwork(Fault fault);
   bool DoToMember(Fault fault, int i);
   bool DoToDisk(Fault fault, int i);
+  bool GoBackLater(int i);
   bool DoToClient(Fault fault, int i);
   void Partition();
   void Wipe();

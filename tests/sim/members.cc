@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "machine/machine.h"
 #include "raft/core.h"
@@ -57,7 +58,9 @@ class Member final : public member::NodeObserver {
   bool kill_once_durable_ = false;
   std::size_t keep_ = 0;
   bool out_ = false;
-  bool condemned_ = false;  // a fault that ends this process is on its way
+  bool led_since_copy_ = false;
+  bool back_unjudged_ = false;  // it went back, and nobody has said what that means
+  bool condemned_ = false;      // a fault that ends this process is on its way
 
  private:
   class SeenTransport;
@@ -195,6 +198,7 @@ void Member::OnStep(const ClusterId& cluster, const raft::Core& core, const raft
   facts_->term = core.term();
   facts_->commit = core.commit_index();
   facts_->leads = core.role() == raft::Role::kLeader;
+  led_since_copy_ |= facts_->leads;
   if (output.install.has_value() && output.install->last) {
     facts_->applied = output.install->snapshot.index;
     scene_.marks.Visit("snapshot installed");
@@ -273,8 +277,15 @@ void Member::Start() {
   options.clock_drift_max = plan.drift_max;
   options.seed = 1 + scene_.world.RandomBelow(std::uint64_t{1} << 62);
   options.incarnation = 1 + scene_.world.RandomBelow(std::uint64_t{1} << 62);
-  options.log = [this](absl::string_view text) { scene_.line.Say(text); };
-  options.on_stopped = [this](absl::Status why) { stopped_ = std::move(why); };
+  options.strict_restart = plan.durable && plan.On(Fault::kDiskOlder);
+  options.log = [this](absl::string_view text) {
+    if (absl::EndsWith(text, "it may vote")) back_unjudged_ = false;
+    scene_.line.Say(text);
+  };
+  options.on_stopped = [this](absl::Status why) {
+    if (absl::IsAborted(why)) back_unjudged_ = false;
+    stopped_ = std::move(why);
+  };
   member::NodeEnvironment environment;
   environment.wall_clock = [this] {
     return absl::FromUnixSeconds(kWallClock) + scene_.world.now();
@@ -289,12 +300,14 @@ void Member::Start() {
 }
 
 void Member::Kill() {
+  ++all_.ended_;
   machine_->Resume();
   machine_->Kill();
   Destroy();
 }
 
 void Member::KillWithin() {
+  ++all_.ended_;
   scene_.line.Say(absl::StrCat(name_, " is killed at a write"));
   machine_->Kill();
   scene_.world.After(absl::ZeroDuration(), [this] {
@@ -399,7 +412,29 @@ int Members::VotersAlive() const {
 // its place. By what is committed, then: no change is on its way, and all voters but this one are
 // there and remember.
 bool Members::MayForget(int i) const {
-  if (scene_.plan.durable) return true;
+  if (scene_.plan.durable) return !going_back();
+  return AllRemember(i);
+}
+
+bool Members::going_back() const { return back_ >= 0 && members_[back_]->back_unjudged_; }
+
+void Members::CopyDisk(int i) {
+  machine(i).disk().Copy();
+  members_[i]->led_since_copy_ = false;
+}
+bool Members::FollowedSinceCopy(int i) const { return !members_[i]->led_since_copy_; }
+
+void Members::GoBack(int i) {
+  back_ = i;
+  IncarnationFacts& facts = scene_.facts.incarnations[id(i)];
+  facts.before_it_went_back = facts.durable;
+  Kill(i);
+  machine(i).disk().GoBack();
+  members_[i]->back_unjudged_ = true;
+  Start(i);
+}
+
+bool Members::AllRemember(int i) const {
   if (changing_) return false;
   const auto cluster = scene_.facts.clusters.find(Status(i).cluster);
   if (cluster == scene_.facts.clusters.end() || cluster->second.configurations.empty())

@@ -56,6 +56,19 @@ class Members {
   // Whether the cluster, were the member killed and so forget, could still form a quorum. Always,
   // with a disk.
   bool MayForget(int i) const;
+  // The configuration of its cluster is settled, and all voters are there and remember.
+  bool AllRemember(int i) const;
+
+  // Starts it from the older copy that is kept of its disk; it ends by itself if that matters. From
+  // then until that is known, nobody else may be killed: the others know what it lost.
+  void GoBack(int i);
+  bool going_back() const;
+  // Keeps the copy.
+  void CopyDisk(int i);
+  // Since then it never led: what it counted of its own disk just before it ended, nobody heard.
+  bool FollowedSinceCopy(int i) const;
+  // Processes that ended so far.
+  std::uint64_t ended() const { return ended_; }
 
   // Out of the cluster: killed, with nothing left on its disk, until it is brought in again.
   void TakeOut(int i);
@@ -72,6 +85,8 @@ class Members {
   Scene& scene_;
   bool assert_new_;
   bool changing_ = false;
+  int back_ = -1;  // whom GoBack started last
+  std::uint64_t ended_ = 0;
   std::vector<std::unique_ptr<Member>> members_;
 };
 

@@ -46,6 +46,10 @@ const char* NameOf(Fault fault) {
       return "stalled disk";
     case Fault::kDiskFail:
       return "failed write";
+    case Fault::kDiskOlder:
+      return "older disk";
+    case Fault::kDiskEmpty:
+      return "empty disk";
     case Fault::kPauseClient:
       return "client paused";
     case Fault::kSuspendClient:

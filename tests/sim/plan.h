@@ -29,6 +29,8 @@ enum class Fault : std::uint8_t {
   kDiskSlow,
   kDiskStall,
   kDiskFail,     // a write fails: the member stops itself, and is started again
+  kDiskOlder,    // a member is killed, and started from a copy that its disk's owner made before
+  kDiskEmpty,    // a member is killed, and started with nothing on its disk
   kPauseClient,  // past its lease or not
   kSuspendClient,
   kKillClient,

@@ -10,6 +10,11 @@
 namespace tenure::sim {
 namespace {
 
+bool Has(const LogFact& log, const EntryFact& fact, Index index) {
+  const EntryFact* entry = log.At(index);
+  return entry != nullptr ? *entry == fact : log.Trimmed(index);
+}
+
 class CommitRule final : public Invariant {
  public:
   explicit CommitRule(Scene& scene) : Invariant(scene, "commit rule") {}
@@ -34,9 +39,11 @@ class CommitRule final : public Invariant {
         const auto it = scene_.facts.incarnations.find(voter.id);
         bool has = false;
         if (it != scene_.facts.incarnations.end()) {
-          const LogFact& log = it->second.durable;
-          const EntryFact* entry = log.At(last.index);
-          has = entry != nullptr ? *entry == fact : log.Trimmed(last.index);
+          // What went back with its disk was acknowledged all the same; it will not vote before it
+          // is told so.
+          const auto& before = it->second.before_it_went_back;
+          has = Has(it->second.durable, fact, last.index) ||
+                (before.has_value() && Has(*before, fact, last.index));
         }
         if (has) ++have;
         if (!scene_.facts.Lost(voter.id)) continue;

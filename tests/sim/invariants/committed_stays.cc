@@ -33,6 +33,7 @@ class CommittedStays final : public Invariant {
     }
   }
   void OnRecovered(const Actor& actor, const Recovered& recovered) override {
+    if (actor.facts->went_back()) return;
     LogFact now;
     now.Recover(recovered);
     const LogFact& before = actor.facts->durable;

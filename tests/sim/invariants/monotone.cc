@@ -13,6 +13,7 @@ class Monotone final : public Invariant {
   explicit Monotone(Scene& scene) : Invariant(scene, "monotone") {}
 
   void OnRecovered(const Actor& actor, const Recovered& recovered) override {
+    if (actor.facts->went_back()) return;
     const raft::HardState& had = actor.facts->durable.hard_state();
     const raft::HardState& has = recovered.hard_state;
     if (has.term < had.term)
@@ -32,6 +33,12 @@ class Monotone final : public Invariant {
                         core.commit_index()));
   }
   void OnWrite(const Actor& actor, const raft::WriteBatch& batch) override {
+    if (batch.forget) {
+      scene_.marks.Visit("older disk found out");
+      // Nobody is told that its storage went back whose storage did not.
+      if (!actor.facts->went_back())
+        Fail(absl::StrCat(actor.facts->id.ToString(), " empties its storage, which lost nothing"));
+    }
     if (!batch.hard_state.has_value()) return;
     const raft::HardState& before = actor.facts->written.hard_state();
     const raft::HardState& now = *batch.hard_state;
