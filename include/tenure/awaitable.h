@@ -36,9 +36,11 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "tenure/coordinator.h"
 #include "tenure/election.h"
 #include "tenure/mutex.h"
 #include "tenure/observer.h"
+#include "tenure/session.h"
 
 namespace tenure::co {
 
@@ -150,6 +152,20 @@ requires std::is_same_v<std::remove_const_t<Options>, CampaignOptions>
 inline Awaitable<absl::StatusOr<Leadership>> Campaign(Election election) {
   const CampaignOptions options;
   return Campaign(std::move(election), options);
+}
+
+template <typename Options>
+requires std::is_same_v<std::remove_const_t<Options>, SessionOptions>
+    Awaitable<absl::StatusOr<Session>> OpenSession(Coordinator coordinator, Options& options) {
+  using Result = absl::StatusOr<Session>;
+  return Awaitable<Result>([coordinator = std::move(coordinator),
+                            options](typename Awaitable<Result>::Done done) mutable {
+    coordinator.OpenSession(std::move(options), std::move(done));
+  });
+}
+inline Awaitable<absl::StatusOr<Session>> OpenSession(Coordinator coordinator) {
+  const SessionOptions options;
+  return OpenSession(std::move(coordinator), options);
 }
 
 // `observer` must live until it goes on; destroying it ends the wait with kCancelled.

@@ -73,7 +73,8 @@ class Coordinator {
   // Operations that take effect once, of one scope; likewise.
   IdempotencyStore idempotency(absl::string_view scope) const;
 
-  // A session of its own lifetime. Blocks for one round trip.
+  // A session of its own lifetime. Blocks for one round trip. Errors: kUnavailable if no cluster
+  // answered within the options' open_timeout, kCancelled, kInvalidArgument, kResourceExhausted.
   absl::StatusOr<Session> OpenSession(SessionOptions options = {});
   void OpenSession(SessionOptions options,
                    absl::AnyInvocable<void(absl::StatusOr<Session>) &&> done);

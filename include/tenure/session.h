@@ -55,6 +55,11 @@ struct SessionOptions {
   double clock_drift_max = 0.01;
   // How long opening may take.
   absl::Duration open_timeout = absl::Seconds(10);
+  // Of OpenSession alone: ends the opening with kCancelled. What the cluster opens all the same is
+  // closed when its answer comes; without an answer, nobody renews it. Once the session is here
+  // this has no meaning any more, and for the implicit session none at all: there each call has its
+  // own.
+  std::stop_token cancel;
 };
 
 // A handle: cheap to copy; all copies are one session. Thread-safe. The session is closed when the

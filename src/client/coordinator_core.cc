@@ -27,6 +27,7 @@ CoordinatorCore::~CoordinatorCore() {
     // NOLINTBEGIN(bugprone-unhandled-exception-at-new): without memory, the process ends
     new std::shared_ptr<Backend>(backend_);  // its threads are the parent's: see SessionCore
     new absl::btree_map<WaiterId, std::shared_ptr<Waiter>>(std::move(waiters_));
+    new absl::btree_map<const SessionCore*, std::shared_ptr<Opening>>(std::move(others_));
     // NOLINTEND(bugprone-unhandled-exception-at-new)
     return;
   }
@@ -136,26 +137,42 @@ void CoordinatorCore::Leave(WaiterId id, absl::Status why) {
   std::move(waiter->done)(std::move(why));
 }
 
+std::shared_ptr<CoordinatorCore::Opening> CoordinatorCore::TakeOther(const SessionCore* session) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto it = others_.find(session);
+  if (it == others_.end()) return nullptr;
+  std::shared_ptr<Opening> taken = std::move(it->second);
+  others_.erase(it);
+  return taken;
+}
+
 void CoordinatorCore::OpenSession(SessionOptions options, SessionDone done) {
   if (InForkedChild()) return std::move(done)(ForkedStatus());
-  std::shared_ptr<SessionCore> session;
+  std::stop_token cancel = std::exchange(options.cancel, {});  // the session would keep it for good
+  if (cancel.stop_requested()) {
+    return std::move(done)(absl::CancelledError("cancelled before a session was asked for"));
+  }
+  const auto opening = std::make_shared<Opening>();
+  SessionCore* key = nullptr;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    session = NewSession(std::move(options));
-    others_.emplace(session.get(), session);  // it ends with this, until somebody has it
+    opening->session = NewSession(std::move(options));
+    key = opening->session.get();
+    others_.emplace(key, opening);  // it ends with this, until somebody has it
   }
-  session->Open([weak = weak_from_this(), key = session.get(), done = std::move(done)](
+  const std::shared_ptr<SessionCore> session = opening->session;
+  session->Open([weak = weak_from_this(), key, done = std::move(done)](
                     absl::StatusOr<std::shared_ptr<SessionCore>> opened) mutable {
-    std::shared_ptr<SessionCore> failed;  // dropped outside of the lock
-    if (const auto self = weak.lock()) {
-      const std::lock_guard<std::mutex> lock(self->mutex_);
-      const auto it = self->others_.find(key);
-      if (it != self->others_.end()) {
-        failed = std::move(it->second);
-        self->others_.erase(it);
-      }
-    }
+    // Dropped last, and outside of the lock.
+    const auto self = weak.lock();
+    const std::shared_ptr<Opening> ended = self == nullptr ? nullptr : self->TakeOther(key);
     std::move(done)(std::move(opened));
+  });
+  if (!cancel.stop_possible()) return;
+  opening->on_stop.emplace(std::move(cancel), [weak = weak_from_this(), key] {
+    const auto self = weak.lock();
+    const std::shared_ptr<Opening> left = self == nullptr ? nullptr : self->TakeOther(key);
+    if (left != nullptr) left->session->CancelOpening();
   });
 }
 

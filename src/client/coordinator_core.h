@@ -40,7 +40,7 @@ class CoordinatorCore : public std::enable_shared_from_this<CoordinatorCore> {
   // for as long as somebody waits for it. Each is answered by its own `limit` with kUnavailable, or
   // with kCancelled when its `cancel` is stopped.
   void WithSession(absl::Duration limit, std::stop_token cancel, SessionDone done);
-  // A session of its own.
+  // A session of its own; kCancelled when the options' `cancel` is stopped first.
   void OpenSession(SessionOptions options, SessionDone done);
 
  private:
@@ -51,11 +51,18 @@ class CoordinatorCore : public std::enable_shared_from_this<CoordinatorCore> {
     std::optional<std::stop_callback<absl::AnyInvocable<void()>>> on_stop;
   };
   using WaiterId = std::uint64_t;
+  struct Opening {
+    std::shared_ptr<SessionCore> session;
+    // Only OpenSession and the destructor touch it.
+    std::optional<std::stop_callback<absl::AnyInvocable<void()>>> on_stop;
+  };
 
   InstanceKey NewKey();
   std::shared_ptr<SessionCore> NewSession(SessionOptions options);
   void OnOpened(const SessionCore* opening, absl::StatusOr<std::shared_ptr<SessionCore>> session);
   void Leave(WaiterId id, absl::Status why);
+  // Of one that is still being opened, which is not any more; null of any other.
+  std::shared_ptr<Opening> TakeOther(const SessionCore* session);
 
   const std::shared_ptr<Backend> backend_;
   const std::shared_ptr<const ForkCheck> fork_check_;
@@ -67,7 +74,7 @@ class CoordinatorCore : public std::enable_shared_from_this<CoordinatorCore> {
   std::shared_ptr<SessionCore> opening_;  // the next implicit one
   WaiterId last_waiter_ = 0;
   absl::btree_map<WaiterId, std::shared_ptr<Waiter>> waiters_;  // for opening_, in their order
-  absl::btree_map<const SessionCore*, std::shared_ptr<SessionCore>> others_;  // being opened
+  absl::btree_map<const SessionCore*, std::shared_ptr<Opening>> others_;  // being opened
 };
 
 }  // namespace tenure::client

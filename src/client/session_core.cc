@@ -157,6 +157,10 @@ void SessionCore::OnOpened(const SessionOpened& opened) {
   SendRenewal(std::move(lock));
 }
 
+void SessionCore::CancelOpening() {
+  FinishOpening(absl::CancelledError("the opening of the session was cancelled"));
+}
+
 void SessionCore::FinishOpening(absl::Status status) {
   OpenDone done;
   {

@@ -43,6 +43,9 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
 
   // Opens the session, once; kept trying until options.open_timeout. `done` gets this.
   void Open(OpenDone done);
+  // Ends the opening with kCancelled, if it is under way. Whoever calls this lets go of it then,
+  // which closes what the cluster opens all the same.
+  void CancelOpening();
 
   SessionId id() const { return id_.load(std::memory_order_acquire); }
   Backend& backend() const { return *backend_; }

@@ -1,6 +1,7 @@
 // What a session promises its holder about time. Names are lines of PITFALLS.md.
 #include "client/lease.h"
 
+#include <stop_token>
 #include <utility>
 
 #include "client/fixture.h"
@@ -214,6 +215,82 @@ TEST_F(ClientTest, OpeningEndsAtItsTimeout) {
   client_.OpenSession({.open_timeout = absl::Seconds(3)}, opened.Callback());
   ASSERT_TRUE(world_.RunUntil([&] { return opened.here(); }, absl::Seconds(3.6)));
   EXPECT_EQ(opened->status().code(), absl::StatusCode::kUnavailable) << opened->status();
+}
+
+// ---- Openings that are cancelled: all answers that may come late
+
+class CancelledOpening : public ClientTest {
+ protected:
+  // Leaves what it has asked for.
+  void OpenAndLeave() {
+    client_.OpenSession({.ttl = absl::Minutes(1), .cancel = stop_.get_token()}, opened_.Callback());
+    world_.RunFor(absl::Seconds(1));
+    EXPECT_FALSE(opened_.here());
+    stop_.request_stop();
+    ASSERT_TRUE(opened_.here()) << "at once";
+    EXPECT_EQ(opened_->status().code(), absl::StatusCode::kCancelled) << opened_->status();
+  }
+  std::size_t Sessions() { return rival_.ListSessions()->sessions.size(); }
+
+  std::stop_source stop_;
+  Caught<absl::StatusOr<Session>> opened_;
+};
+
+TEST_F(CancelledOpening, IsClosedByItsLateAnswer) {
+  First<OpenSession>(1, Fate::kHoldReply);
+  OpenAndLeave();
+  EXPECT_EQ(Sessions(), 1u) << "the cluster has it";
+  net_->Release();
+  EXPECT_EQ(Sessions(), 0u);
+  EXPECT_EQ(net_->Count<OpenSession>(), 1u);
+}
+
+TEST_F(CancelledOpening, IsClosedThoughItsRequestWasOvertaken) {
+  First<OpenSession>(1, Fate::kHold);
+  OpenAndLeave();
+  EXPECT_EQ(Sessions(), 0u);
+  net_->Release();
+  EXPECT_EQ(Sessions(), 0u);
+  EXPECT_EQ(net_->Count<CloseSession>(), 1u);
+}
+
+TEST_F(CancelledOpening, IsNotTriedAnyMore) {
+  CutOff();
+  OpenAndLeave();
+  const std::size_t sent = net_->Count<OpenSession>();
+  EXPECT_GT(sent, 1u);
+  Heal();
+  world_.RunFor(absl::Minutes(2));
+  EXPECT_EQ(net_->Count<OpenSession>(), sent);
+  EXPECT_EQ(Sessions(), 0u);
+}
+
+// The lease was nearly over when it was opened, so that a renewal is under way.
+TEST_F(CancelledOpening, IsClosedWhileItIsRenewed) {
+  Only<OpenSession>(Fate::kHoldReply);
+  client_.OpenSession({.ttl = absl::Seconds(10), .cancel = stop_.get_token()}, opened_.Callback());
+  world_.RunFor(absl::Seconds(8));
+  Only<RenewSession>(Fate::kHoldReply);
+  net_->Release();
+  EXPECT_FALSE(opened_.here());
+  stop_.request_stop();
+  ASSERT_TRUE(opened_.here());
+  EXPECT_EQ(opened_->status().code(), absl::StatusCode::kCancelled) << opened_->status();
+  EXPECT_EQ(Sessions(), 0u) << "it is known, and closed at once";
+  net_->Release();
+  EXPECT_EQ(net_->Count<CloseSession>(), 1u);
+}
+
+// A cancel that comes with the answer: the answer came first.
+TEST_F(CancelledOpening, IsTheCallersOnceItIsAnswered) {
+  client_.OpenSession({.cancel = stop_.get_token()}, [&](absl::StatusOr<Session> opened) {
+    stop_.request_stop();
+    opened_.Callback()(std::move(opened));
+  });
+  ASSERT_TRUE(opened_.here());
+  ASSERT_TRUE(opened_->ok()) << opened_->status();
+  EXPECT_TRUE((*opened_)->Valid());
+  EXPECT_EQ(Sessions(), 1u);
 }
 
 // T4: only the machine's verdict, or the holder's own deadline, ends a session.

@@ -1,7 +1,5 @@
 // Coroutines, and the standard library's locks.
 #include <atomic>
-#include <coroutine>
-#include <exception>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -19,17 +17,6 @@ namespace tenure::conformance {
 namespace {
 
 constexpr absl::Duration kLong = absl::Seconds(20);
-
-// Runs until it first waits; nobody waits for its end.
-struct Detached {
-  struct promise_type {
-    Detached get_return_object() { return {}; }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-};
 
 // Takes the lock, leads, is told so, and gives both back: each step a co_await.
 Detached LockAndLead(Coordinator coordinator, Awaited<absl::Status>* told, Revision* token,

@@ -18,6 +18,8 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <coroutine>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -161,6 +163,17 @@ class Awaited {
     std::optional<T> value;
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+// A coroutine that runs until it first waits; nobody waits for its end.
+struct Detached {
+  struct promise_type {
+    Detached get_return_object() { return {}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
 };
 
 // A client that sends single commands, and may be silent for ever after.

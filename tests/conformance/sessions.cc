@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "conformance/conformance.h"
+#include "conformance/unreliable.h"
+#include "tenure/awaitable.h"
 #include "tenure/mutex.h"
 #include "tenure/session.h"
 
@@ -39,6 +41,88 @@ TEST_P(Conformance, SessionsAreApart) {
   ASSERT_TRUE(held.ok());
   EXPECT_EQ(b->mutex("a").TryLock().status().code(), absl::StatusCode::kAborted);
 }
+
+// ---- Openings that are cancelled
+// -------------------------------------------------------------------
+
+using Opened = absl::StatusOr<Session>;
+
+// The cluster has opened it when its opener leaves; then its answer comes. `open` asks for it.
+template <typename Ask>
+void CancelLate(Coordinator& coordinator, const Ask& open) {
+  Unreliable way(coordinator);
+  Coordinator client = way.Connect();
+  Awaited<SessionId> closed;
+  way.SetJudge([tell = closed.Callback()](const Command& command) mutable {
+    if (Is<CloseSession>(command)) tell(command.session);
+    return Is<OpenSession>(command) ? Unreliable::Fate::kHoldReply : Unreliable::Fate::kPass;
+  });
+  std::stop_source stop;
+  Awaited<Opened> opened;
+  // A leak would outlast the test.
+  open(client, {.ttl = absl::Seconds(60), .cancel = stop.get_token()}, opened.Callback());
+  way.AwaitHeld();
+  EXPECT_FALSE(opened.IsHere());
+  stop.request_stop();
+  EXPECT_EQ(opened.Get().status().code(), absl::StatusCode::kCancelled) << "without the answer";
+  EXPECT_FALSE(closed.IsHere()) << "it is not known to be open yet";
+  way.Release();
+  const SessionId session = closed.Get();
+  EXPECT_NE(session, 0u);
+  for (;;) {
+    const absl::StatusOr<SessionList> all = coordinator.ListSessions();
+    ASSERT_TRUE(all.ok()) << all.status();
+    if (all->sessions.empty()) break;
+    EXPECT_EQ(all->sessions.front().session, session);
+  }
+}
+
+TEST_P(SteadyConformance, ACancelledOpeningLeavesNoSession) {
+  NEEDS(Capability::kSessions);
+  CancelLate(one(), [](Coordinator& client, SessionOptions options, auto done) {
+    client.OpenSession(std::move(options), std::move(done));
+  });
+}
+
+TEST_P(SteadyConformance, ACancelledBlockingOpeningLeavesNoSession) {
+  NEEDS(Capability::kSessions);
+  std::thread blocked;
+  CancelLate(one(), [&](Coordinator& client, SessionOptions options, auto done) {
+    blocked = std::thread([client, options = std::move(options), done]() mutable {
+      done(client.OpenSession(std::move(options)));
+    });
+  });
+  blocked.join();
+}
+
+Detached OpenInACoroutine(Coordinator client, SessionOptions options,
+                          absl::AnyInvocable<void(Opened)> done) {
+  done(co_await co::OpenSession(std::move(client), options));
+}
+
+TEST_P(SteadyConformance, ACoroutinesCancelledOpeningLeavesNoSession) {
+  NEEDS(Capability::kSessions);
+  CancelLate(one(), [](Coordinator& client, SessionOptions options, auto done) {
+    OpenInACoroutine(client, std::move(options), std::move(done));
+  });
+}
+
+TEST_P(Conformance, AnOpeningThatIsCancelledBeforeIsNotAskedFor) {
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(one().OpenSession({.cancel = stop.get_token()}).status().code(),
+            absl::StatusCode::kCancelled);
+  // And who was answered first has its session, whatever is cancelled later.
+  std::stop_source late;
+  const Opened session = one().OpenSession({.cancel = late.get_token()});
+  ASSERT_TRUE(session.ok()) << session.status();
+  late.request_stop();
+  EXPECT_TRUE(session->Valid());
+  EXPECT_TRUE(session->mutex("a").TryLock().ok());
+}
+
+// ---- Their ends
+// ------------------------------------------------------------------------------------
 
 TEST_P(Conformance, CloseGivesAllBack) {
   absl::StatusOr<Session> session = one().OpenSession();

@@ -139,12 +139,17 @@ void Unreliable::AwaitRenewals(SessionId session, int count) const {
   }
 }
 
-Instant Unreliable::AwaitHeldRenewal() const {
+void Unreliable::AwaitHeld() const {
   std::unique_lock<std::mutex> lock(way_->mutex_);
   if (!way_->changed_.wait_for(lock, std::chrono::seconds(30),
                                [&] { return !way_->held_.empty(); })) {
-    ADD_FAILURE() << "no renewal was sent for 30 s";
+    ADD_FAILURE() << "no answer came for 30 s that could be held";
   }
+}
+
+Instant Unreliable::AwaitHeldRenewal() const {
+  AwaitHeld();
+  const std::lock_guard<std::mutex> lock(way_->mutex_);
   return way_->renewals_.empty() ? Instant() : way_->renewals_.front().sent;
 }
 

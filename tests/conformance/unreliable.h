@@ -61,7 +61,9 @@ class Unreliable {
   std::vector<Renewal> renewals() const;
   // Returns once as many renewals of the session were answered from now on.
   void AwaitRenewals(SessionId session, int count) const;
-  // Returns once an answer is held; the renewal's departure.
+  // Returns once an answer is held.
+  void AwaitHeld() const;
+  // Likewise; the renewal's departure.
   Instant AwaitHeldRenewal() const;
   // Lets the answers go on that are held, and returns when the client has them.
   void Release();
