@@ -16,14 +16,20 @@ constexpr absl::Duration kPatientMin = absl::Seconds(2);
 
 absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(
     Addresses addresses, Elections elections,
-    const std::function<std::unique_ptr<Transport>()>& new_transport) {
-  const absl::Duration timeout = elections == Elections::kPatient ? kPatientMin : kQuickMin;
+    std::function<std::unique_ptr<Transport>()> new_transport) {
+  std::unique_ptr<Cluster> cluster(
+      new Cluster(std::move(addresses), elections, std::move(new_transport)));
+  if (absl::Status started = cluster->StartMembers(); !started.ok()) return started;
+  return cluster;
+}
+
+absl::Status Cluster::StartMembers() {
+  const absl::Duration timeout = elections_ == Elections::kPatient ? kPatientMin : kQuickMin;
   std::string list;
   for (int i = 0; i < kSize; ++i) {
     absl::StrAppend(&list, i == 0 ? "" : ",", "n", i + 1, "=",
-                    addresses[static_cast<std::size_t>(i)]);
+                    addresses_[static_cast<std::size_t>(i)]);
   }
-  std::unique_ptr<Cluster> cluster(new Cluster(std::move(addresses)));
   for (int i = 0; i < kSize; ++i) {
     MemberOptions options;
     options.id = absl::StrCat("n", i + 1);
@@ -33,11 +39,16 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(
     options.election_timeout_min = timeout;
     options.election_timeout_max = 2 * timeout;
     absl::StatusOr<std::unique_ptr<Member>> member =
-        Member::Start(std::move(options), new_transport(), NewMemoryStorage());
+        Member::Start(std::move(options), new_transport_(), NewMemoryStorage());
     if (!member.ok()) return member.status();
-    cluster->members_[static_cast<std::size_t>(i)] = *std::move(member);
+    members_[static_cast<std::size_t>(i)] = *std::move(member);
   }
-  return cluster;
+  return absl::OkStatus();
+}
+
+absl::Status Cluster::Restart() {
+  for (int i = 0; i < kSize; ++i) Kill(i);
+  return StartMembers();
 }
 
 void Cluster::Kill(int i) {

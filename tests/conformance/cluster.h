@@ -27,7 +27,7 @@ class Cluster {
   // Starts three members. Fails, with nothing left running, if one does not start.
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(
       Addresses addresses, Elections elections,
-      const std::function<std::unique_ptr<Transport>()>& new_transport);
+      std::function<std::unique_ptr<Transport>()> new_transport);
 
   const Addresses& addresses() const { return addresses_; }
   Member& member(int i) { return *members_[static_cast<std::size_t>(i)]; }
@@ -37,11 +37,22 @@ class Cluster {
   int AwaitLeader(const std::function<bool(int)>& can_lead = nullptr);
   // Ends a member, if it runs, without a word to anybody. From any thread.
   void Kill(int i);
+  // Ends all that still run, and starts three members with their names at their addresses, that
+  // know nothing of the others: another cluster.
+  absl::Status Restart();
 
  private:
-  explicit Cluster(Addresses addresses) : addresses_(std::move(addresses)) {}
+  Cluster(Addresses addresses, Elections elections,
+          std::function<std::unique_ptr<Transport>()> new_transport)
+      : addresses_(std::move(addresses)),
+        elections_(elections),
+        new_transport_(std::move(new_transport)) {}
+
+  absl::Status StartMembers();
 
   const Addresses addresses_;
+  const Elections elections_;
+  const std::function<std::unique_ptr<Transport>()> new_transport_;
   std::mutex killing_;
   std::array<std::unique_ptr<Member>, kSize> members_;
 };

@@ -41,6 +41,7 @@ enum class Capability {
   kLeaderKill,  // there is a leader, whose death the clients survive
   kLeaderCut,   // the leader can be cut off from the others, and be joined to them again
   kOutage,      // all that answers can go away while the clients live on
+  kRestart,     // all that answers can go, and come again without any memory
   kSteady,      // nothing is killed while a test runs: answers come at once
 };
 
@@ -56,6 +57,8 @@ inline const char* NameOf(Capability capability) {
       return "a leader that can be cut off";
     case Capability::kOutage:
       return "an outage";
+    case Capability::kRestart:
+      return "a full restart";
     case Capability::kSteady:
       return "a steady leader";
   }
@@ -74,6 +77,12 @@ class BackendFixture {
   virtual void DeposeLeader() { ADD_FAILURE() << "there is no leader to depose"; }
   // kOutage. From now on nobody answers.
   virtual void TakeDown() { ADD_FAILURE() << "there is nothing to take down"; }
+  // kRestart. Ends all that answers, and starts it again at the same place, as a new cluster that
+  // knows nothing. Whether clients that were connected before find that one.
+  virtual bool Restart() {
+    ADD_FAILURE() << "there is nothing to start again";
+    return false;
+  }
   // Threads that may come and go by themselves while a test counts them.
   virtual int ThreadSlack() const { return 0; }
 };

@@ -20,11 +20,11 @@ class LocalFixture final : public BackendFixture {
 
 std::unique_ptr<BackendFixture> NewLocal(Elections) { return std::make_unique<LocalFixture>(); }
 
-const auto kBackends = testing::Values(
-    BackendCase{"local",
-                &NewLocal,
-                // Whose machine is gone is gone, too.
-                {Capability::kLeaderKill, Capability::kLeaderCut, Capability::kOutage}});
+const auto kBackends = testing::Values(BackendCase{
+    "local",
+    &NewLocal,
+    // Whose machine is gone is gone, too.
+    {Capability::kLeaderKill, Capability::kLeaderCut, Capability::kOutage, Capability::kRestart}});
 
 INSTANTIATE_TEST_SUITE_P(Local, Conformance, kBackends, BackendCase::Name);
 INSTANTIATE_TEST_SUITE_P(Local, SteadyConformance, kBackends, BackendCase::Name);

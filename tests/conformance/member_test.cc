@@ -37,6 +37,13 @@ class MemberFixture : public BackendFixture {
   void TakeDown() override {
     for (int i = 0; i < Cluster::kSize; ++i) Cut(i, true);
   }
+  // Its clients are of the members that were.
+  bool Restart() override {
+    const absl::Status restarted = cluster_->Restart();
+    EXPECT_TRUE(restarted.ok()) << restarted;
+    leader_ = cluster_->AwaitLeader();
+    return false;
+  }
 
  protected:
   // Followers by turns.
@@ -93,7 +100,7 @@ const BackendCase kOnFollower{"on_follower", &OnFollower, {}};
 const BackendCase kLeaderDies{
     "leader_dies",
     &LeaderDies,
-    {Capability::kLeaderKill, Capability::kLeaderCut, Capability::kSteady}};
+    {Capability::kLeaderKill, Capability::kLeaderCut, Capability::kRestart, Capability::kSteady}};
 
 INSTANTIATE_TEST_SUITE_P(Member, Conformance, testing::Values(kOnLeader, kOnFollower, kLeaderDies),
                          BackendCase::Name);

@@ -68,6 +68,12 @@ class RemoteFixture : public BackendFixture {
   void TakeDown() override {
     for (int i = 0; i < Cluster::kSize; ++i) cluster_->Kill(i);
   }
+  bool Restart() override {
+    const absl::Status restarted = cluster_->Restart();
+    EXPECT_TRUE(restarted.ok()) << restarted;
+    leader_ = cluster_->AwaitLeader();
+    return true;
+  }
   // gRPC's own.
   int ThreadSlack() const override { return 4; }
 
@@ -101,7 +107,7 @@ const BackendCase kRemote{"remote", &NewRemote, {Capability::kLeaderCut}};
 const BackendCase kLeaderDies{
     "leader_dies",
     &LeaderDies,
-    {Capability::kLeaderKill, Capability::kLeaderCut, Capability::kSteady}};
+    {Capability::kLeaderKill, Capability::kLeaderCut, Capability::kRestart, Capability::kSteady}};
 
 INSTANTIATE_TEST_SUITE_P(Remote, Conformance, testing::Values(kRemote, kLeaderDies),
                          BackendCase::Name);
