@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "raft/prng.h"
 #include "tests/checker/linearizability.h"
+#include "tests/checker/lock_history.h"
 #include "tests/checker/lock_model.h"
 #include "tests/checker/register_model.h"
 
@@ -113,6 +115,37 @@ TEST(CheckerTest, AgreesWithBruteForceOnLocks) {
   EXPECT_GT(fast, linearizable / 2) << "the fast path settles most of what is right";
 }
 
+TEST(CheckerTest, AgreesWithBruteForceOnSharedLocks) {
+  using Kind = LockOperation::Kind;
+  Prng random(4);
+  int linearizable = 0;
+  constexpr int kHistories = 6000;
+  for (int i = 0; i < kHistories; ++i) {
+    std::vector<Call<LockOperation>> calls;
+    const std::uint64_t tokens = 1 + random.Below(3);
+    for (std::uint64_t token = 1; token <= tokens; ++token) {
+      calls.push_back({.operation = {random.Below(3) == 0 ? Kind::kAcquire : Kind::kShare, token}});
+      Interval(random, &calls.back());
+    }
+    const std::size_t more = random.Below(4);
+    for (std::size_t j = 0; j < more; ++j) {
+      static constexpr Kind kKinds[] = {Kind::kEnd, Kind::kRead, Kind::kNotHeld, Kind::kDowngrade};
+      const Kind kind = kKinds[random.Below(4)];
+      const std::uint64_t token = 1 + random.Below(tokens);
+      calls.push_back({.operation = {kind, token}});
+      if (kind == Kind::kRead) calls.back().operation.sharers = random.Below(3);
+      Interval(random, &calls.back());
+    }
+    const bool expected = BruteForce<LockModel>(calls);
+    const Result result = CheckLock(calls, kBudget);
+    ASSERT_EQ(result.verdict, expected ? Verdict::kLinearizable : Verdict::kViolated)
+        << "history " << i;
+    linearizable += expected ? 1 : 0;
+  }
+  EXPECT_GT(linearizable, kHistories / 10);
+  EXPECT_LT(linearizable, kHistories * 9 / 10);
+}
+
 // A long, right history of one lock: `grants` of them, with reads in between and beside.
 std::vector<Call<LockOperation>> LongHistory(Prng& random, int grants) {
   std::vector<Call<LockOperation>> calls;
@@ -172,6 +205,158 @@ TEST(CheckerTest, TakesLongHistoriesAndFindsWhatIsPlantedInThem) {
                    .end = late + 3});
     EXPECT_EQ(CheckLock(two, kBudget).verdict, Verdict::kViolated) << i;
   }
+}
+
+// Of a lock that is shared, and held alone and downgraded, now and then.
+std::vector<Call<LockOperation>> LongSharedHistory(Prng& random, int grants) {
+  using Kind = LockOperation::Kind;
+  std::vector<Call<LockOperation>> calls;
+  std::int64_t now = 0;
+  LockModel lock;
+  const auto around = [&](LockOperation operation) {
+    now += 10;
+    EXPECT_TRUE(lock.Step(operation));
+    const bool unknown = operation.kind == Kind::kEnd && random.Below(4) == 0;
+    calls.push_back({.operation = operation,
+                     .start = now - static_cast<std::int64_t>(random.Below(30)),
+                     .end = now + static_cast<std::int64_t>(random.Below(30))});
+    if (unknown) calls.back().end = kNeverEnds;
+    calls.back().optional = unknown;
+  };
+  const auto read = [&] {
+    const std::uint64_t token = lock.sharers.empty() ? lock.holder : lock.sharers.front();
+    around({Kind::kRead, token, lock.sharers.size()});
+  };
+  const auto end_one = [&] {
+    const std::size_t one = static_cast<std::size_t>(random.Below(lock.sharers.size()));
+    around({Kind::kEnd, lock.sharers[one]});
+  };
+  for (int i = 0; i < grants; ++i) {
+    if (random.Below(2) == 0) {
+      while (!lock.sharers.empty()) end_one();
+      around({Kind::kAcquire, lock.last + 1});
+      if (random.Below(2) == 0) read();
+      around({random.Below(3) == 0 ? Kind::kEnd : Kind::kDowngrade, lock.holder});
+    } else {
+      around({Kind::kShare, lock.last + 1});
+    }
+    if (lock.sharers.size() > 3) end_one();
+    if (random.Below(2) == 0) read();
+  }
+  return calls;
+}
+
+TEST(CheckerTest, TakesLongHistoriesOfSharedLocksAndFindsWhatIsPlantedInThem) {
+  using Kind = LockOperation::Kind;
+  Prng random(5);
+  for (int i = 0; i < 200; ++i) {
+    const std::vector<Call<LockOperation>> calls = LongSharedHistory(random, 60);
+    ASSERT_EQ(CheckLock(calls, kBudget).verdict, Verdict::kLinearizable) << i;
+    // Alone again, by a read long after the downgrade was answered.
+    std::vector<Call<LockOperation>> undone = calls;
+    const auto downgrade = std::find_if(undone.rbegin(), undone.rend(), [](const auto& call) {
+      return call.operation.kind == Kind::kDowngrade;
+    });
+    if (downgrade == undone.rend()) continue;
+    const std::uint64_t token = downgrade->operation.token;
+    const std::int64_t late = calls.back().start + 1000;
+    undone.push_back({.operation = {Kind::kRead, token}, .start = late, .end = late + 1});
+    EXPECT_EQ(CheckLock(undone, kBudget).verdict, Verdict::kViolated) << i;
+  }
+}
+
+// ---- Downgrades, as clients tell of them
+
+// One has the lock alone and downgrades it, another waits to share it.
+class DowngradeTest : public testing::Test {
+ protected:
+  using Id = LockHistory::Id;
+
+  static absl::Duration At(int ms) { return absl::Milliseconds(ms); }
+  // `shared_at`: when the other was told.
+  void Play(int asked_at, int answered_at, int shared_at) {
+    const Id first = history_.Asked("a", 1, At(0));
+    history_.Granted(first, 5, At(1));
+    const Id second = history_.Asked("a", 2, At(3));
+    const Id downgrade = history_.Downgrading("a", 5, At(asked_at));
+    if (answered_at != 0) history_.Downgraded(downgrade, true, At(answered_at));
+    if (shared_at != 0) history_.GrantedShare(second, 6, At(shared_at));
+  }
+  void Read(std::vector<LockHistory::Sharer> sharers, int from, int until) {
+    history_.ReadShared(history_.Reading("a", At(from)), sharers, At(until));
+  }
+  void ReadAlone(Revision token, SessionId session, int from, int until) {
+    history_.Read(history_.Reading("a", At(from)), token, session, At(until));
+  }
+  void Unlock(Revision token, int from, int until) {
+    history_.Unlocked(history_.Unlocking("a", token, At(from)), true, At(until));
+  }
+  std::string Check() const {
+    std::uint64_t calls = 0;
+    std::uint64_t searches = 0;
+    return history_.Check(&calls, &searches);
+  }
+
+  LockHistory history_;
+};
+
+TEST_F(DowngradeTest, LetsOthersInAndKeepsItsToken) {
+  Play(10, 12, 13);
+  ReadAlone(5, 1, 5, 6);
+  Read({{5, 1}, {6, 2}}, 14, 15);
+  Unlock(5, 20, 21);
+  Read({{6, 2}}, 22, 23);
+  Unlock(6, 24, 25);
+  ReadAlone(0, 0, 26, 27);
+  history_.Granted(history_.Asked("a", 3, At(4)), 9, At(30));
+  EXPECT_EQ(Check(), "");
+}
+
+TEST_F(DowngradeTest, WithoutAnAnswerMayHaveHappened) {
+  Play(10, 0, 13);
+  Unlock(5, 20, 21);
+  EXPECT_EQ(Check(), "");
+}
+
+TEST_F(DowngradeTest, LetsNobodyInBeforeItIsAskedFor) {
+  Play(10, 12, 8);
+  EXPECT_NE(Check(), "");
+}
+
+TEST_F(DowngradeTest, LetsNobodyHaveItAlone) {
+  Play(10, 12, 13);
+  history_.Granted(history_.Asked("a", 3, At(4)), 9, At(15));
+  Unlock(5, 20, 21);
+  Unlock(6, 20, 21);
+  EXPECT_NE(Check(), "");
+}
+
+TEST_F(DowngradeTest, IsSeenOnceItIsAnswered) {
+  Play(10, 12, 0);
+  ReadAlone(5, 1, 13, 14);
+  EXPECT_NE(Check(), "");
+}
+
+TEST_F(DowngradeTest, LosesNothing) {
+  Play(10, 12, 13);
+  Read({{6, 2}}, 14, 15);
+  Unlock(5, 20, 21);
+  EXPECT_NE(Check(), "") << "the first of those who share it was left out";
+}
+
+TEST_F(DowngradeTest, IsNotInVainWhileItsHolderHasIt) {
+  Play(10, 0, 0);
+  history_.Downgraded(history_.Downgrading("a", 5, At(11)), false, At(12));
+  ReadAlone(5, 1, 13, 14);
+  EXPECT_NE(Check(), "");
+}
+
+TEST_F(DowngradeTest, OnesShareThatNobodyAskedForIsAViolation) {
+  Play(10, 12, 0);
+  Read({{5, 1}, {6, 2}}, 14, 15);
+  EXPECT_EQ(Check(), "") << "its opener may not have heard of it yet";
+  Read({{5, 1}, {6, 2}, {7, 4}}, 16, 17);
+  EXPECT_NE(Check(), "");
 }
 
 TEST(CheckerTest, AGrantWithALowerTokenAfterAHigherOneIsAViolation) {

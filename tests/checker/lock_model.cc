@@ -53,6 +53,9 @@ class Witness {
         case Kind::kNotHeld:
           order.push_back({{std::max(operation.token, LastBefore(call)), 3, call.start}, &call});
           break;
+        case Kind::kShare:
+        case Kind::kDowngrade:
+          return false;  // who share it end in any order
       }
     }
     std::stable_sort(order.begin(), order.end(),

@@ -1,7 +1,9 @@
-// An exclusive lock with fencing tokens, for the checker.
+// A lock with fencing tokens, held by one or by many who share it, for the checker.
 #ifndef TENURE_TESTS_CHECKER_LOCK_MODEL_H_
 #define TENURE_TESTS_CHECKER_LOCK_MODEL_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -11,41 +13,62 @@ namespace tenure::checker {
 
 struct LockOperation {
   enum class Kind : std::uint8_t {
-    kAcquire,  // granted with `token`: it was free, and no token was as high
-    kEnd,      // `token` held it, and holds it no more: released, lost, expired
-    kRead,     // it was held by `token`; 0: by nobody
-    kNotHeld,  // it was not held by `token`: a release in vain
+    kAcquire,    // granted to one alone with `token`: it was free, and no token was as high
+    kEnd,        // `token` held it, and holds it no more: released, lost, expired
+    kRead,       // it was held by `token`, or by so many `sharers`, the first by it; 0: by nobody
+    kNotHeld,    // it was not held by `token`: a release or a downgrade in vain
+    kShare,      // granted with `token` to one who shares it: nobody had it alone
+    kDowngrade,  // `token` had it alone, and shares it now
   };
   Kind kind = Kind::kRead;
   std::uint64_t token = 0;
+  std::size_t sharers = 0;  // of kRead
 };
 
 struct LockModel {
   using Operation = LockOperation;
+  using Kind = Operation::Kind;
 
   bool Step(const Operation& operation) {
+    const std::uint64_t token = operation.token;
+    const auto share = std::lower_bound(sharers.begin(), sharers.end(), token);
+    const bool shares = share != sharers.end() && *share == token;
     switch (operation.kind) {
-      case Operation::Kind::kAcquire:
-        if (holder != 0 || operation.token <= last) return false;
-        holder = last = operation.token;
+      case Kind::kAcquire:
+        if (holder != 0 || !sharers.empty() || token <= last) return false;
+        holder = last = token;
         return true;
-      case Operation::Kind::kEnd:
-        if (holder != operation.token) return false;
+      case Kind::kShare:
+        if (holder != 0 || token <= last) return false;
+        sharers.push_back(last = token);
+        return true;
+      case Kind::kDowngrade:
+        if (holder != token) return false;
         holder = 0;
+        sharers.push_back(token);
         return true;
-      case Operation::Kind::kRead:
-        return holder == operation.token;
-      case Operation::Kind::kNotHeld:
-        return holder != operation.token;
+      case Kind::kEnd:
+        if (!shares && holder != token) return false;
+        if (shares) sharers.erase(share);
+        if (holder == token) holder = 0;
+        return true;
+      case Kind::kRead:
+        if (sharers.size() != operation.sharers) return false;
+        return (sharers.empty() ? holder : sharers.front()) == token;
+      case Kind::kNotHeld:
+        return !shares && holder != token;
     }
     return false;
   }
   std::uint64_t Hash() const {
-    return holder * 0x9e3779b97f4a7c15u ^ (last + 0x7f4a7c15u) * 0xbf58476d1ce4e5b9u;
+    std::uint64_t hash = holder * 0x9e3779b97f4a7c15u ^ (last + 0x7f4a7c15u) * 0xbf58476d1ce4e5b9u;
+    for (const std::uint64_t token : sharers) hash = (hash ^ token) * 0x94d049bb133111ebu;
+    return hash;
   }
   friend bool operator==(const LockModel&, const LockModel&) = default;
 
-  std::uint64_t holder = 0;
+  std::uint64_t holder = 0;            // alone
+  std::vector<std::uint64_t> sharers;  // by their tokens; beside no holder
   std::uint64_t last = 0;
 };
 

@@ -43,6 +43,9 @@ struct Hold {
 // Names of what is not an exclusive lock. What administrators break is apart from the rest.
 inline constexpr char kSharedPrefix[] = "shared-";
 inline constexpr int kSharedCount = 4;
+// Others of these, of which all that clients ask and are told is in the history.
+inline constexpr char kJournaledPrefix[] = "shared-journaled-";
+inline constexpr int kJournaledCount = 2;
 // One of these, which is also taken with attempts at operations.
 inline constexpr char kSharedWithAttempts[] = "shared-3";
 inline constexpr char kSemaphore[] = "permits";

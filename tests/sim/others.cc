@@ -20,8 +20,10 @@ bool IsBreakable(const std::string& name) { return name == kBreakable; }
 void Others::Act(Session& session, Coordinator& coordinator) {
   const std::uint64_t dice = Below(100);
   const bool more = waits_.size() < 4 && !quiescent_;
-  if (dice < 28) {
+  if (dice < 18) {
     if (more) LockOne(session);
+  } else if (dice < 28) {
+    if (more) LockJournaled(session);
   } else if (dice < 45) {
     if (more) TakePermits(session);
   } else if (dice < 60) {
@@ -31,7 +33,7 @@ void Others::Act(Session& session, Coordinator& coordinator) {
   } else if (dice < 88) {
     if (scene_.faulty) Break(coordinator);
   } else {
-    Look(coordinator);
+    Chance(0.5) ? Look(coordinator) : LookAtLock(coordinator);
   }
 }
 
@@ -89,6 +91,42 @@ void Others::LockOne(Session& session) {
     if (!again && !shared) kept.mutex = mutex;
     Rearm(id);
   });
+  if (shared) {
+    mutex.LockShared(std::move(options), std::move(done));
+  } else {
+    mutex.Lock(std::move(options), std::move(done));
+  }
+}
+
+// Nothing else is done with these locks, so that their whole history is known.
+void Others::LockJournaled(Session& session) {
+  const std::uint64_t id = ++last_id_;
+  const std::string name = absl::StrCat(kJournaledPrefix, Below(kJournaledCount));
+  const bool shared = Chance(0.5);
+  LockOptions options;
+  options.wait = AWait();
+  options.cancel = Stopped(id);
+  const auto asked = history_.Asked(name, session.id(), now());
+  SharedMutex mutex = session.shared_mutex(name);
+  auto done = Safe(
+      [this, id, mutex, shared, asked, session = session.id()](absl::StatusOr<LockGuard> guard) {
+        waits_.erase(id);
+        cancels_.erase(id);
+        if (!guard.ok()) return;
+        if (shared) {
+          history_.GrantedShare(asked, guard->token(), now());
+        } else {
+          history_.Granted(asked, guard->token(), now());
+        }
+        Share share{.name = mutex.name(), .token = guard->token(), .shared = shared};
+        share.fence = guard->fence();
+        Kept& kept = Keep(id, session, {share});
+        kept.guard = *std::move(guard);
+        kept.journaled = true;
+        kept.last_valid = history_.asked(asked);
+        if (!shared) kept.mutex = mutex;
+        Rearm(id);
+      });
   if (shared) {
     mutex.LockShared(std::move(options), std::move(done));
   } else {
@@ -176,6 +214,7 @@ void Others::CampaignFor(Session& session) {
                       Kept& kept = Keep(id, session, {share});
                       kept.lead = *std::move(lead);
                       kept.election = election;
+                      kept.journaled = true;
                       kept.last_valid = history_.asked(asked);
                       Rearm(id);
                     }));
@@ -210,6 +249,22 @@ void Others::Look(Coordinator& coordinator) {
   coordinator.election(name).Describe(
       absl::Seconds(5), Safe([this, read](const absl::StatusOr<ElectionDescription>& seen) {
         if (seen.ok()) history_.Read(read, seen->leader.token, seen->leader.session, now());
+      }));
+}
+
+void Others::LookAtLock(Coordinator& coordinator) {
+  const std::string name = absl::StrCat(kJournaledPrefix, Below(kJournaledCount));
+  const auto read = history_.Reading(name, now());
+  coordinator.shared_mutex(name).Inspect(
+      absl::Seconds(5), Safe([this, read](const absl::StatusOr<LockDescription>& seen) {
+        if (!seen.ok()) return;
+        std::vector<checker::LockHistory::Sharer> sharers;
+        for (const LockHolder& each : seen->sharers) sharers.push_back({each.token, each.session});
+        if (sharers.empty()) {
+          history_.Read(read, seen->holder.token, seen->holder.session, now());
+        } else {
+          history_.ReadShared(read, sharers, now());
+        }
       }));
 }
 
@@ -271,19 +326,33 @@ void Others::GoOn(std::uint64_t id) {
     }
     return dice < 6 ? HandOver(id) : GiveBack(id);
   }
-  if (!kept.mutex.name().empty() && Chance(0.3)) {
-    kept.under_way = true;
-    kept.shares[0].shared = true;  // from the call on others may come in
-    SharedMutex mutex = std::exchange(kept.mutex, SharedMutex());
-    mutex.Downgrade(kept.guard, ATimeout(), UnderWay([this, id](const absl::Status&) {
-                      const auto still = kept_.find(id);
-                      if (still == kept_.end()) return;
-                      still->second.under_way = false;
-                      Rearm(id);
-                    }));
-    return;
-  }
+  if (!kept.mutex.name().empty() && Chance(kept.journaled ? 0.5 : 0.3)) return DowngradeIt(id);
   GiveBack(id);
+}
+
+void Others::DowngradeIt(std::uint64_t id) {
+  Kept& kept = kept_.at(id);
+  kept.under_way = true;
+  kept.shares[0].shared = true;  // from the call on others may come in
+  checker::LockHistory::Id downgrade = 0;
+  if (kept.journaled) {
+    NoteWhetherOver(kept);
+    downgrade = history_.Downgrading(kept.guard.name(), kept.guard.token(), now());
+  }
+  SharedMutex mutex = std::exchange(kept.mutex, SharedMutex());
+  mutex.Downgrade(
+      kept.guard, ATimeout(),
+      UnderWay([this, id, downgrade, journaled = kept.journaled](const absl::Status& status) {
+        if (journaled && status.ok()) {
+          scene_.marks.Visit("journaled lock downgraded");
+          history_.Downgraded(downgrade, true, now());
+        }
+        if (journaled && absl::IsNotFound(status)) history_.Downgraded(downgrade, false, now());
+        const auto still = kept_.find(id);
+        if (still == kept_.end()) return;
+        still->second.under_way = false;
+        Rearm(id);
+      }));
 }
 
 void Others::GiveBack(std::uint64_t id) {
@@ -292,6 +361,7 @@ void Others::GiveBack(std::uint64_t id) {
   if (it->second.under_way) return;  // when that is answered
   if (Chance(0.1)) return Forget(id);
   if (it->second.lead.term() != 0) return EndLead(id);
+  if (it->second.journaled) return EndJournaled(id);
   Kept& kept = it->second;
   if (kept.set.size() > 0) {
     LockSetGuard set = std::move(kept.set);
@@ -304,23 +374,40 @@ void Others::GiveBack(std::uint64_t id) {
 }
 
 absl::Duration Others::LastValid(Kept& kept) {
-  if (!scene_.plan.wild_clocks && kept.lead.Valid()) kept.last_valid = now();
+  const bool valid = kept.lead.term() != 0 ? kept.lead.Valid() : kept.guard.Valid();
+  if (!scene_.plan.wild_clocks && valid) kept.last_valid = now();
   return kept.last_valid;
+}
+
+void Others::NoteWhetherOver(Kept& kept) {
+  const absl::Duration valid = LastValid(kept);
+  if (valid < now()) history_.MayEnd(kept.shares[0].name, kept.shares[0].token, valid);
+}
+
+// The answer to what was to end a grant.
+absl::AnyInvocable<void(const absl::Status&)> Others::Ending(checker::LockHistory::Id unlock) {
+  return UnderWay([this, unlock](const absl::Status& status) {
+    if (status.ok()) history_.Unlocked(unlock, true, now());
+    if (absl::IsNotFound(status)) history_.Unlocked(unlock, false, now());
+  });
 }
 
 void Others::EndLead(std::uint64_t id) {
   Kept& kept = kept_.at(id);
-  const std::string name = kept.shares[0].name;
-  const Revision term = kept.lead.term();
-  const absl::Duration valid = LastValid(kept);
-  if (valid < now()) history_.MayEnd(name, term, valid);
+  NoteWhetherOver(kept);
+  const auto unlock = history_.Unlocking(kept.shares[0].name, kept.lead.term(), now());
   Leadership lead = std::move(kept.lead);
   kept_.erase(id);
-  const auto unlock = history_.Unlocking(name, term, now());
-  lead.Resign(ATimeout(), UnderWay([this, unlock](const absl::Status& status) {
-                if (status.ok()) history_.Unlocked(unlock, true, now());
-                if (absl::IsNotFound(status)) history_.Unlocked(unlock, false, now());
-              }));
+  lead.Resign(ATimeout(), Ending(unlock));
+}
+
+void Others::EndJournaled(std::uint64_t id) {
+  Kept& kept = kept_.at(id);
+  NoteWhetherOver(kept);
+  const auto unlock = history_.Unlocking(kept.guard.name(), kept.guard.token(), now());
+  LockGuard guard = std::move(kept.guard);
+  kept_.erase(id);
+  guard.Unlock(ATimeout(), Ending(unlock));
 }
 
 // To whoever is a candidate, the last of them: not the one whose turn it is.
@@ -339,8 +426,7 @@ void Others::HandOver(std::uint64_t id) {
         still.under_way = true;
         const std::string& election = still.shares[0].name;
         const Revision term = still.lead.term();
-        const absl::Duration valid = LastValid(still);
-        if (valid < now()) history_.MayEnd(election, term, valid);
+        NoteWhetherOver(still);
         const auto unlock = history_.Unlocking(election, term, now());
         still.lead.HandOver(seen->candidates.back(), ATimeout(),
                             UnderWay([this, id, unlock](const absl::Status& status) {
@@ -359,8 +445,7 @@ void Others::Forget(std::uint64_t id) {
   const auto it = kept_.find(id);
   if (it == kept_.end()) return;
   Kept& kept = it->second;
-  if (kept.lead.term() != 0)
-    history_.MayEnd(kept.shares[0].name, kept.lead.term(), LastValid(kept));
+  if (kept.journaled) history_.MayEnd(kept.shares[0].name, kept.shares[0].token, LastValid(kept));
   kept_.erase(it);
 }
 
@@ -387,8 +472,7 @@ void Others::Quiesce() {
 void Others::Die() {
   *alive_ = false;
   for (auto& [id, kept] : kept_) {
-    if (kept.lead.term() != 0)
-      history_.MayEnd(kept.shares[0].name, kept.lead.term(), LastValid(kept));
+    if (kept.journaled) history_.MayEnd(kept.shares[0].name, kept.shares[0].token, LastValid(kept));
   }
   kept_.clear();
   cancels_.clear();

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "tenure/coordinator.h"
 #include "tenure/election.h"
@@ -59,7 +61,8 @@ class Others {
     Election election;  // of the lead
     SharedMutex mutex;  // of the guard, if it can be downgraded
     std::vector<Share> shares;
-    absl::Duration last_valid;  // of a lead
+    bool journaled = false;     // in the history: a lead, and a lock of kJournaled
+    absl::Duration last_valid;  // of what is
     bool told = false;          // invariants know of it
     bool under_way = false;     // something is asked about it
     bool over = false;          // its session ended meanwhile
@@ -83,6 +86,7 @@ class Others {
   std::stop_token Stopped(std::uint64_t id);
 
   void LockOne(Session& session);
+  void LockJournaled(Session& session);
   void TakePermits(Session& session);
   void TakeSet(Session& session);
   void CampaignFor(Session& session);
@@ -94,6 +98,9 @@ class Others {
   void GoOn(std::uint64_t id);
   void GiveBack(std::uint64_t id);
   void EndLead(std::uint64_t id);
+  void EndJournaled(std::uint64_t id);
+  void DowngradeIt(std::uint64_t id);
+  void LookAtLock(Coordinator& coordinator);
   void HandOver(std::uint64_t id);
   void Forget(std::uint64_t id);
   // Calls `done` with the status once it is there, and meanwhile counts as busy.
@@ -106,6 +113,9 @@ class Others {
     });
   }
   absl::Duration LastValid(Kept& kept);
+  // Its lease may have been over before what follows.
+  void NoteWhetherOver(Kept& kept);
+  absl::AnyInvocable<void(const absl::Status&)> Ending(checker::LockHistory::Id unlock);
 
   Scene& scene_;
   testing::VirtualNode& machine_;
