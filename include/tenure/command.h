@@ -680,6 +680,7 @@ struct LockLostEvent {
   Sequence acquire = 0;  // that of the AcquireLock, AcquireAll, Campaign or Begin
   std::string name;
   Revision token = 0;
+  std::string by = {};  // as in BreakRecord; empty: the cluster is older, and does not say
 };
 enum class WaitEnd : std::uint8_t { kDeadline = 0 };
 // Of whatever can wait until a deadline.

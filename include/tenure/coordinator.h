@@ -103,9 +103,10 @@ class Coordinator {
                                                    absl::Duration timeout = absl::Seconds(30));
   void TransferLeadership(absl::string_view name, absl::Duration timeout, StatusCallback done);
   // For administrators: takes a lock, or a semaphore's permits, from whoever holds them with that
-  // token (see Mutex::Inspect). Its guards stop to be Valid() as soon as they hear of it, but what
-  // they do until then no coordinator can stop: that takes a fencing gate. Who broke it, when and
-  // why stands in the lock's journal (Mutex::Observe). kNotFound: nobody holds it with that token.
+  // token (see Mutex::Inspect). Its guards stop to be Valid() as soon as they hear of it, and their
+  // status() says by whom and why; but what they do until then no coordinator can stop: that takes
+  // a fencing gate. It also stands in the lock's journal (Mutex::Observe). kNotFound: nobody holds
+  // it with that token.
   absl::Status BreakLock(absl::string_view name, Revision token, absl::string_view reason,
                          absl::Duration timeout = absl::Seconds(5));
   void BreakLock(absl::string_view name, Revision token, absl::string_view reason,

@@ -62,6 +62,10 @@ class Leadership {
   // Fires when the lead is lost: with the session, or because an administrator took it. Once, and
   // only for one that led; silent after Resign, HandOver and Session::Close (PITFALLS E5).
   std::stop_token lost() const;
+  // OK while Valid() is true; otherwise why it is not, as LockGuard::status: kAborted, with by whom
+  // and why, if an administrator took the lead; kFailedPrecondition if the session is over, the
+  // lead is handed over, or this is empty.
+  absl::Status status() const;
 
   // Changes the value that observers see. One round trip and one of replication. kNotFound: it
   // leads no more. kUnavailable: an earlier one is under way still; they never overtake one

@@ -91,6 +91,9 @@ class Attempt {
   bool Valid() const;
   // Fires when Valid() turns false, but for Session::Close.
   std::stop_token lost() const;
+  // OK while Valid() is true; otherwise why it is not, as LockGuard::status: kAborted, with by whom
+  // and why, if an administrator broke the attempt, or the lock that it has.
+  absl::Status status() const;
 
   // Stores how far the attempt has come, for whoever takes over (up to 4 KiB), and starts its
   // deadline anew. kAborted if it was taken over: stop. kUnavailable while an earlier Checkpoint or

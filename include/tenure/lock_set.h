@@ -63,6 +63,8 @@ class LockSetGuard {
   bool Valid() const;
   // Fires when any of them is lost.
   std::stop_token lost() const;
+  // OK while Valid() is true; otherwise that of the first guard that is not, as LockGuard::status.
+  absl::Status status() const;
 
   // Gives back all that are still held, with a command for each, which travel together. OK if all
   // were held until now; otherwise the first other status, as LockGuard::Unlock. The guard is empty

@@ -54,6 +54,11 @@ class LockGuard {
   // Fires when the lock is lost: with the session, or because an administrator broke it. It stays
   // silent after Session::Close and after Unlock().
   std::stop_token lost() const;
+  // OK while Valid() is true; otherwise why it is not: kAborted, if an administrator broke the
+  // lock, with by whom and for what reason ("invoices/42 was broken by root@ops (session 7340041):
+  // it is stuck"); kFailedPrecondition, if the session is over, or the guard empty. Costs what
+  // Valid() does.
+  absl::Status status() const;
 
   // Gives the lock back. One round trip to the leader and one round of replication; retried until
   // `timeout`, then in the background until the lease is over. OK: it was held until now.

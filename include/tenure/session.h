@@ -75,6 +75,8 @@ class Session {
   // True while what this session holds is certainly still held: asks this machine's clocks, never
   // the network, so it is right also right after a pause of the process. Costs two clock readings.
   bool Valid() const;
+  // OK while Valid() is true; otherwise kFailedPrecondition, and the message says why it is over.
+  absl::Status status() const;
   // How long Valid() stays true if no renewal succeeds any more. Zero when it is over.
   absl::Duration remaining() const;
   // The TTL that the cluster granted, which may be less than was asked for. Zero if it is empty.

@@ -48,7 +48,8 @@ class ElectRun final : public LeasedRun {
                       [this] { return leadership_.Valid(); });
     if (result.lost) {
       Say(absl::StrCat("lost the lead of ", flags_.name, ", term ", leadership_.term(),
-                       ", while COMMAND was running; COMMAND was ended"));
+                       ", while COMMAND was running; COMMAND was ended",
+                       WhyLost(leadership_.status())));
     }
     // Leaves before the session's end does, in the same round trip: observers are not told of a
     // loss.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "cli/exit_status.h"
 
@@ -59,6 +60,11 @@ RunResult LeasedRun::RunUnderLease(std::vector<std::string> environment,
        .tend = std::move(tend)});
   watchdog_.reset();
   return result;
+}
+
+std::string LeasedRun::WhyLost(const absl::Status& status) {
+  // Others chose what it quotes.
+  return status.ok() ? "" : absl::StrCat(": ", absl::Utf8SafeCEscape(status.message()));
 }
 
 absl::Duration LeasedRun::Left() const {

@@ -50,6 +50,9 @@ class LeasedRun {
   RunResult RunUnderLease(std::vector<std::string> environment, const std::function<bool()>& valid,
                           std::function<void()> tend = nullptr);
 
+  // For the end of what it says of a loss: ": " and why.
+  static std::string WhyLost(const absl::Status& status);
+
   // What is left of the wait; a try has as long as a cluster may be silent.
   absl::Duration Left() const;
   bool once() const { return flags_.wait <= absl::ZeroDuration(); }

@@ -60,7 +60,7 @@ class LockRun final : public LeasedRun {
                                            [this] { return guard_.Valid(); });
     if (result.lost) {
       Say(absl::StrCat("lost ", flags_.name, ", token ", guard_.token(),
-                       ", while COMMAND was running; COMMAND was ended"));
+                       ", while COMMAND was running; COMMAND was ended", WhyLost(guard_.status())));
     }
     // Gives it back before the session's end does, in the same round trip: who watches the lock is
     // not told of a loss.

@@ -62,7 +62,8 @@ class OnceRun final : public LeasedRun {
         [&attempt] { return attempt.Valid(); }, [this] { output_.Trim(); });
     if (result.lost) {
       Say(absl::StrCat("lost ", flags_.name, ", attempt ", attempt.token(),
-                       ", while COMMAND was running; COMMAND was ended"));
+                       ", while COMMAND was running; COMMAND was ended",
+                       WhyLost(attempt.status())));
       Close().IgnoreError();
       return result.exit_status;
     }

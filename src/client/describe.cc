@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "tenure/errors.h"
 
 namespace tenure::client {
@@ -114,6 +115,12 @@ std::string WhoAttempts(const AttemptInProgress& progress) {
   const std::string waiting = Waiting(progress.ahead, "");
   if (progress.holder.session == 0) return absl::StrCat("nobody attempts it now; ", waiting);
   return absl::StrCat("it is attempted by ", Who(progress.holder), "; ", waiting);
+}
+
+absl::Status BrokenStatus(absl::string_view what, absl::string_view name, absl::string_view by) {
+  by = absl::StripSuffix(by, ": ");  // without a reason
+  return absl::AbortedError(
+      absl::StrCat(what, name, " was ", by.empty() ? "broken by an administrator" : by));
 }
 
 absl::Status ForkedStatus() {

@@ -28,6 +28,10 @@ absl::Status NoAnswerStatus(absl::string_view name, absl::Duration wait, const a
 // "attempt 1841 is host-3's (session 7340041), for 12.4 s; 3 are waiting".
 std::string WhoAttempts(const AttemptInProgress& progress);
 
+// What an administrator took: "invoices/42 was broken by root@ops (session 7340041): it is stuck".
+// `by`: as in BreakRecord.
+absl::Status BrokenStatus(absl::string_view what, absl::string_view name, absl::string_view by);
+
 absl::Status ForkedStatus();
 
 }  // namespace tenure::client

@@ -138,6 +138,13 @@ bool Leadership::Valid() const {
 std::stop_token Leadership::lost() const {
   return grant_ == nullptr ? std::stop_token() : grant_->lost();
 }
+absl::Status Leadership::status() const {
+  if (grant_ == nullptr) return EmptyStatus("Leadership");
+  absl::Status status = grant_->status();
+  if (!status.ok() || state_->lead.here()) return status;
+  return absl::FailedPreconditionError(
+      absl::StrCat("the lead of ", name(), " is given to a successor"));
+}
 
 absl::Status Leadership::Proclaim(absl::string_view value, absl::Duration timeout) {
   if (grant_ == nullptr) return EmptyStatus("Leadership");

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "client/describe.h"
 #include "client/grant_list.h"
 
 namespace tenure::client {
@@ -50,6 +51,24 @@ std::stop_token Grant::lost() {
   return source.get_token();
 }
 
+absl::Status Grant::status() const {
+  if (core_->InForkedChild()) return ForkedStatus();
+  if (!broken_.load(std::memory_order_acquire)) return core_->status();
+  std::string by;
+  core_->WithGrants([&](GrantList&) {
+    if (broken_by_ != nullptr) by = *broken_by_;
+  });
+  switch (kind_) {
+    case GrantKind::kElection:
+      return BrokenStatus("the lead of ", name_, by);
+    case GrantKind::kOperation:
+      return BrokenStatus("the attempt at ", name_, by);
+    case GrantKind::kLock:
+      break;
+  }
+  return BrokenStatus("", name_, by);
+}
+
 // ---- GrantList
 // -------------------------------------------------------------------------------------
 
@@ -61,8 +80,13 @@ void GrantList::Add(Grant* grant) {
   const auto it = std::find_if(early_.begin(), early_.end(),
                                [&](const LockLostEvent& lost) { return Means(lost, *grant); });
   if (it == early_.end()) return;
+  Tell(*it, *grant);
   early_.erase(it);
-  grant->broken_.store(true, std::memory_order_release);
+}
+
+void GrantList::Tell(const LockLostEvent& lost, Grant& grant) {
+  grant.broken_by_ = std::make_unique<const std::string>(lost.by);
+  grant.broken_.store(true, std::memory_order_release);
 }
 
 void GrantList::Remove(Grant* grant) {
@@ -82,7 +106,7 @@ std::vector<std::stop_source> GrantList::Break(const LockLostEvent& lost) {
   for (Grant* grant = first_; grant != nullptr; grant = grant->next_) {
     if (!Means(lost, *grant)) continue;
     found = true;
-    grant->broken_.store(true, std::memory_order_release);
+    Tell(lost, *grant);
     if (grant->lost_.has_value()) told.push_back(*grant->lost_);
   }
   if (!found) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "client/session_core.h"
 #include "tenure/command.h"
 #include "tenure/types.h"
@@ -47,6 +48,8 @@ class Grant {
   bool Valid() const { return !broken_.load(std::memory_order_acquire) && core_->Valid(); }
   // Fires when the grant is taken away, or the session is lost.
   std::stop_token lost();
+  // OK while it is Valid(); otherwise why not: kAborted if it was taken away, else the session's.
+  absl::Status status() const;
 
  private:
   friend class GrantList;
@@ -60,6 +63,7 @@ class Grant {
   // grants are given back before.
   std::optional<std::stop_source> lost_;
   std::unique_ptr<std::stop_callback<PassOn>> session_lost_;
+  std::unique_ptr<const std::string> broken_by_;  // few are: no room for a string in each
   bool listed_ = true;
   Grant* previous_ = nullptr;
   Grant* next_ = nullptr;

@@ -25,6 +25,7 @@ class GrantList {
 
  private:
   static bool Means(const LockLostEvent& lost, const Grant& grant);
+  static void Tell(const LockLostEvent& lost, Grant& grant);
 
   // With a machine in this process the break may be told, by the thread that broke it, before the
   // grant is in the list.

@@ -86,6 +86,9 @@ const std::string& Attempt::recovery_point() const {
   return core_ == nullptr ? client::NoName() : core_->point;
 }
 bool Attempt::Valid() const { return core_ != nullptr && core_->grant.Valid(); }
+absl::Status Attempt::status() const {
+  return core_ == nullptr ? EmptyStatus("Attempt") : core_->grant.status();
+}
 std::stop_token Attempt::lost() const {
   return core_ == nullptr ? std::stop_token() : core_->grant.lost();
 }

@@ -84,6 +84,14 @@ bool LockSetGuard::Valid() const {
   return true;
 }
 
+absl::Status LockSetGuard::status() const {
+  if (state_ == nullptr) return EmptyStatus("LockSetGuard");
+  for (const LockGuard& guard : state_->guards) {
+    if (absl::Status status = guard.status(); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 std::stop_token LockSetGuard::lost() const {
   if (state_ == nullptr) return {};
   std::stop_source source{std::nostopstate};

@@ -93,6 +93,9 @@ bool LockGuard::Valid() const { return grant_ != nullptr && grant_->Valid(); }
 std::stop_token LockGuard::lost() const {
   return grant_ == nullptr ? std::stop_token() : grant_->lost();
 }
+absl::Status LockGuard::status() const {
+  return grant_ == nullptr ? EmptyStatus("LockGuard") : grant_->status();
+}
 
 absl::Status LockGuard::Unlock(absl::Duration timeout) {
   if (grant_ == nullptr) return EmptyStatus("LockGuard");

@@ -25,6 +25,7 @@ SessionState Session::state() const {
   return core_ == nullptr ? SessionState::kClosed : core_->state();
 }
 bool Session::Valid() const { return core_ != nullptr && core_->Valid(); }
+absl::Status Session::status() const { return core_ == nullptr ? Empty() : core_->status(); }
 absl::Duration Session::remaining() const {
   return core_ == nullptr ? absl::ZeroDuration() : core_->remaining();
 }

@@ -228,6 +228,13 @@ bool SessionCore::Valid() const {
   return !lease_.Over(loop().Now());
 }
 
+absl::Status SessionCore::status() const {
+  if (InForkedChild()) return ForkedStatus();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!usable()) return over_;
+  return lease_.Over(loop().Now()) ? LeaseOver() : absl::OkStatus();
+}
+
 absl::Duration SessionCore::remaining() const {
   if (!usable() || InForkedChild()) return absl::ZeroDuration();
   const std::lock_guard<std::mutex> lock(mutex_);

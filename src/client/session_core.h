@@ -57,6 +57,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // False once a new session is needed to do anything; does not ask the clocks.
   bool usable() const { return state_.load(std::memory_order_acquire) <= SessionState::kJeopardy; }
   bool Valid() const;
+  // OK while it is Valid(); otherwise why it is over.
+  absl::Status status() const;
   absl::Duration remaining() const;
   absl::Duration ttl() const;
   std::stop_token lost() const { return lost_.get_token(); }
@@ -94,6 +96,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // ---- renewal (session_renewal.cc)
   void ArmTimer();  // under mutex_
   void OnTimer();
+  absl::Status LeaseOver() const;
   void SendRenewal(std::unique_lock<std::mutex> lock);
   void OnRenewalAnswer(std::uint64_t attempt, const std::vector<Sequence>& said,
                        absl::StatusOr<Reply> answer);

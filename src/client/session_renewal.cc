@@ -24,16 +24,17 @@ void SessionCore::OnTimer() {
   const Instant now = loop().Now();
   if (lease_.Over(now) && !open_done_) {
     lock.unlock();
-    End(SessionState::kExpired,
-        absl::FailedPreconditionError(
-            absl::StrCat("session ", id(),
-                         " was lost: no renewal was answered for the time of its lease; open a new "
-                         "session")),
-        /*told=*/false);
+    End(SessionState::kExpired, LeaseOver(), /*told=*/false);
     return;
   }
   if (now.Reached(lease_.next_attempt())) return SendRenewal(std::move(lock));
   ArmTimer();
+}
+
+absl::Status SessionCore::LeaseOver() const {
+  return absl::FailedPreconditionError(absl::StrCat(
+      "session ", id(),
+      " was lost: no renewal was answered for the time of its lease; open a new session"));
 }
 
 void SessionCore::SendRenewal(std::unique_lock<std::mutex> lock) {

@@ -131,6 +131,7 @@ struct BodyWriter {
     lost->set_acquire(in.acquire);
     lost->set_name(in.name);
     lost->set_token(in.token);
+    lost->set_by(in.by);
   }
   void operator()(const ChangedEvent& in) const {
     v1::ChangedEvent* changed = out.mutable_changed();
@@ -331,8 +332,8 @@ absl::StatusOr<SessionEvent> DecodeEvent(absl::string_view bytes) {
                            {in.lock_granted().fences().begin(), in.lock_granted().fences().end()}};
       return event;
     case v1::SessionEvent::kLockLost:
-      event.body =
-          LockLostEvent{in.lock_lost().acquire(), in.lock_lost().name(), in.lock_lost().token()};
+      event.body = LockLostEvent{in.lock_lost().acquire(), in.lock_lost().name(),
+                                 in.lock_lost().token(), in.lock_lost().by()};
       return event;
     case v1::SessionEvent::kWaitEnded:
       event.body = WaitEndedEvent{in.wait_ended().acquire(), in.wait_ended().name(),

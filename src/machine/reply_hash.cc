@@ -99,7 +99,7 @@ struct BodyHasher {
   void operator()(const LockLostEvent& lost) const {
     hash.Add(lost.acquire);
     hash.Add(lost.token);
-    hash.AddBytes(lost.name);
+    hash.AddBytes(lost.name);  // `by` is in the hash already, from the break itself
   }
   void operator()(const ChangedEvent& changed) const {
     hash.Add(changed.observe);

@@ -334,8 +334,9 @@ void Locks::Run(const Session& session, const BreakLock& broken, Reply& reply) {
   // The record of the break needs a place.
   if (lock->journal == nullptr) StartJournal(*lock, core_->revision);
   const Sequence acquire = share != nullptr ? share->acquire : lock->acquire;
-  sessions_->Tell(*loser, {loser->id, core_->Raise(),
-                           LockLostEvent{acquire, std::string(ShownName(*lock)), broken.token}});
+  sessions_->Tell(*loser,
+                  {loser->id, core_->Raise(),
+                   LockLostEvent{acquire, std::string(ShownName(*lock)), broken.token, by}});
   if (share != nullptr) {
     DropShare(share, ChangeKind::kBroken, by);
   } else {

@@ -144,7 +144,7 @@ std::vector<Reply> AllReplies() {
 
 std::vector<SessionEvent> AllEvents() {
   return {{1, 2, LockGrantedEvent{3, "a", 4, 5, 6, {5, 0}}},
-          {1, 2, LockLostEvent{3, "a", 4}},
+          {1, 2, LockLostEvent{3, "a", 4, "broken by b"}},
           {5, 6, WaitEndedEvent{7, "b", WaitEnd::kDeadline}},
           {1, 2, ChangedEvent{3, "e", true, {4, ChangeKind::kValue, 5, 6, "l", "v"}}},
           {1, 2, AttemptStartedEvent{3, "s", "k", 4, "point", 5}},

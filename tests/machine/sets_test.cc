@@ -198,6 +198,17 @@ TEST_F(SetsTest, TheSessionsEndAndABreakFreeWhatWasTakenTogether) {
   EXPECT_NE(Granted(c), 0u);
 }
 
+TEST_F(SetsTest, WhoBrokeALockIsToldAfterASnapshotToo) {
+  Client a = Open(60), admin = Open(60);
+  const Revision token = Got(All(a, {{"x"}, {"y"}})).token;
+  Do(admin.Next(BreakLock{ObjectKind::kLock, "", "x", token, "why"}));
+  Reload();
+  const std::vector<SessionEvent> again = machine.EventsAfter(a.session, 0);
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(std::get<LockLostEvent>(again[0].body).by, Look("x").broken.by);
+  EXPECT_NE(Look("x").broken.by, "");
+}
+
 TEST_F(SetsTest, T15_OnATightBudgetTheDeadAreClearedAwayInTurn) {
   Genesis genesis;
   genesis.limits.cleanup_per_entry = 1;

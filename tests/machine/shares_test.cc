@@ -452,6 +452,7 @@ TEST_F(SharesTest, ABreakIsToldToTheLoserAndRecorded) {
   EXPECT_TRUE(Is<LockBroken>(Break(admin, token)));
   ASSERT_EQ(Told<LockLostEvent>(a).size(), 1u);
   EXPECT_EQ(Told<LockLostEvent>(a)[0].token, token);
+  EXPECT_EQ(Told<LockLostEvent>(a)[0].by, Look("x").broken.by);
   EXPECT_NE(Granted(b), 0u);
   EXPECT_EQ(Release(a, "x", token).code, ReplyCode::kNotHeld);
   EXPECT_EQ(Break(admin, token).code, ReplyCode::kAbsent) << "once";

@@ -208,7 +208,9 @@ TEST_F(ElectTest, ABrokenLeadGoesToTheNextAndIsOnRecord) {
   const Result broken =
       RunTenure({"break", "election", "e", "--reason=stuck"}, cluster.endpoints());
   EXPECT_EQ(broken.status, 0) << broken.err;
-  EXPECT_EQ(first.Wait().status, 76);
+  const Result ended = first.Wait();
+  EXPECT_EQ(ended.status, 76);
+  EXPECT_THAT(ended.err, AllOf(HasSubstr("the lead of e was broken by "), HasSubstr(": stuck")));
   ASSERT_TRUE(second.AwaitOut("leads")) << second.err();
   const json election =
       json::parse(RunTenure({"inspect", "election", "e", "--json"}, cluster.endpoints()).out);

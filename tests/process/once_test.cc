@@ -200,7 +200,9 @@ TEST_F(OnceTest, ABrokenLockEndsItsCommand) {
   const Result broken = RunTenure({"break", "lock", "a", "--reason=stuck"}, cluster.endpoints());
   EXPECT_EQ(broken.status, 0) << broken.err;
   EXPECT_THAT(broken.out, HasSubstr(absl::StrCat(token)));
-  EXPECT_EQ(holder.Wait().status, 76);
+  const Result ended = holder.Wait();
+  EXPECT_EQ(ended.status, 76);
+  EXPECT_THAT(ended.err, AllOf(HasSubstr("a was broken by "), HasSubstr(": stuck")));
   EXPECT_FALSE(Alive(command));
   EXPECT_EQ(cluster.Lock("a")["broken"]["token"].get<std::int64_t>(), token);
   EXPECT_THAT(RunTenure({"inspect", "lock", "a"}, cluster.endpoints()).out,
@@ -215,7 +217,9 @@ TEST_F(OnceTest, ABrokenAttemptStoresNothingAndTheNextCallerRunsIt) {
   const int command = AwaitNumber("pid");
   const Result broken = RunTenure({"break", "key", "k", "--reason=stuck"}, cluster.endpoints());
   EXPECT_EQ(broken.status, 0) << broken.err;
-  EXPECT_EQ(stuck.Wait().status, 76);
+  const Result ended = stuck.Wait();
+  EXPECT_EQ(ended.status, 76);
+  EXPECT_THAT(ended.err, AllOf(HasSubstr("the attempt at k was broken by "), HasSubstr(": stuck")));
   EXPECT_FALSE(Alive(command));
   EXPECT_EQ(Run(cluster, "echo again; exit 3").out, "again\n");
   const auto key =
