@@ -106,6 +106,7 @@ struct AcquireAll {
   std::string value;         // as in AcquireLock, for each of them; likewise the rest
   std::string owner;
   bool detect_deadlock = false;
+  std::int64_t delay_ns = 0;  // of each that is exclusive; kInvalid if none is
 };
 // Turns an exclusive hold into a shared one, with the same token: LockGranted. Those who wait to
 // share, up to the next that does not, get it too. kConflict while it is held more than once.

@@ -30,6 +30,12 @@ namespace tenure {
 // name that is free already waits, for everybody, until the others are.
 //
 // Several calls of Mutex::Lock in a row do form circles: prefer this, or take them in one order.
+//
+// There is no LockOptions::reentrant here: a set is granted at one revision, which is the token of
+// all its locks, while a lock that is held already has an older one, under which the gates of what
+// it protects know its holder. Such a set would have its token for some of its locks and not for
+// others. So whoever may hold one of the names already asks for the others alone; one that would
+// wait for itself is refused with `detect_deadlock`, and otherwise ends with its wait.
 struct AcquireAllOptions {
   // As in LockOptions, for all of them together.
   absl::Duration wait = absl::InfiniteDuration();
@@ -37,6 +43,9 @@ struct AcquireAllOptions {
   std::stop_token cancel;
   std::string owner;
   bool detect_deadlock = false;  // with locks that the owner holds already
+  // As in LockOptions, of each of them that is exclusive, whichever is lost. kInvalidArgument if
+  // all are shared.
+  absl::Duration lock_delay = absl::ZeroDuration();
 };
 
 // Holds several locks, with one token for all. Move-only. Thread-safe but for moves, destruction

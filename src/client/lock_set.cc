@@ -142,6 +142,7 @@ void Ask(std::shared_ptr<Core> core, std::vector<LockInSet> locks, AcquireAllOpt
   AcquireAll wanted;
   wanted.locks = std::move(locks);
   wanted.value = std::move(options.value);
+  wanted.delay_ns = absl::ToInt64Nanoseconds(options.lock_delay);
   wanted.owner = std::move(options.owner);
   wanted.detect_deadlock = options.detect_deadlock;
   client::HandleCore("", std::move(core))

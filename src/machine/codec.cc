@@ -61,6 +61,7 @@ struct OperationWriter {
     all->set_value(in.value);
     all->set_owner(in.owner);
     all->set_detect_deadlock(in.detect_deadlock);
+    all->set_delay_ns(in.delay_ns);
   }
   void operator()(const CancelWait& in) const {
     out.mutable_cancel_wait()->set_acquire(in.acquire);
@@ -219,6 +220,7 @@ AcquireAll Read(v1::AcquireAll* in) {
   out.value = std::move(*in->mutable_value());
   out.owner = std::move(*in->mutable_owner());
   out.detect_deadlock = in->detect_deadlock();
+  out.delay_ns = in->delay_ns();
   return out;
 }
 Downgrade Read(v1::Downgrade* in) { return {std::move(*in->mutable_name()), in->token()}; }

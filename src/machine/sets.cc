@@ -80,9 +80,11 @@ void Locks::Run(Session& session, Sequence sequence, const AcquireAll& all, Repl
     wait->mode = all.locks[i].mode;
     wait->value = all.value;
     wait->owner = all.owner;
+    if (wait->mode == LockMode::kExclusive) wait->delay_ns = all.delay_ns;
     core_->hash.Add(static_cast<std::uint64_t>(wait->mode));
     parts.push_back(wait);
   }
+  if (all.delay_ns > 0) core_->hash.AddSigned(all.delay_ns);
   core_->hash.AddBytes(all.value);
   core_->hash.AddBytes(all.owner);
   if (granted) {
@@ -128,6 +130,9 @@ bool Locks::CheckAll(const Session& session, const AcquireAll& all, Reply& reply
     return invalid(absl::StrCat("the lock '", *twice, "' is asked for twice"));
   }
   AcquireLock whole;
+  const auto exclusive = [](const LockInSet& part) { return part.mode == LockMode::kExclusive; };
+  if (std::none_of(all.locks.begin(), all.locks.end(), exclusive)) whole.mode = LockMode::kShared;
+  whole.delay_ns = all.delay_ns;
   whole.owner = all.owner;
   whole.detect_deadlock = all.detect_deadlock;
   return CheckMode(whole, reply);
@@ -198,7 +203,10 @@ LockGranted Locks::GrantAll(const std::vector<Wait*>& parts) {
     const ClaimKey key{wait->acquire, wait->part};
     wait->session->claims.find(key)->second.wait = nullptr;
     Grant(lock, *wait->session, key, wait->value, granted.token);
-    if (!wait->owner.empty()) SharesOf(lock).owner = wait->owner;
+    if (wait->delay_ns > 0 || !wait->owner.empty()) {
+      SharesOf(lock).delay_ns = wait->delay_ns;
+      SharesOf(lock).owner = wait->owner;
+    }
     delete wait;
     Record(lock, lock.token, ChangeKind::kGranted);
     granted.fences.push_back(0);

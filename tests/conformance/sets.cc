@@ -112,6 +112,24 @@ TEST_P(Conformance, WhoLosesOneOfSeveralLocksKeepsTheOthers) {
   EXPECT_TRUE(two().mutex("a").Lock({.wait = kLong}).ok());
 }
 
+TEST_P(Conformance, ALockDelayOfASetIsOfWhatIsLostAlone) {
+  Set set = one().AcquireAll({{"a"}, {"b"}, {"c", LockMode::kShared}},
+                             {.wait = kLong, .lock_delay = absl::Hours(1)});
+  ASSERT_TRUE(set.ok()) << set.status();
+  ASSERT_TRUE(two().BreakLock("a", set->token(), "", kLong).ok());
+  ASSERT_TRUE(two().BreakLock("c", set->token(), "", kLong).ok());
+  EXPECT_TRUE((*set)[1].Unlock(kLong).ok());
+  EXPECT_TRUE(two().mutex("b").Lock({.wait = kLong}).ok()) << "it was given back";
+  EXPECT_TRUE(two().mutex("c").Lock({.wait = kLong}).ok()) << "it was shared";
+  EXPECT_EQ(two().mutex("a").Lock({.wait = absl::ZeroDuration()}).status().code(),
+            absl::StatusCode::kAborted);
+  const auto code = [this](std::vector<LockInSet> locks, absl::Duration delay) {
+    return one().AcquireAll(std::move(locks), {.wait = kLong, .lock_delay = delay}).status().code();
+  };
+  EXPECT_EQ(code({{"d"}}, -kLong), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({{"d", LockMode::kShared}}, kLong), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_P(Conformance, WhatCannotBeASetIsRefused) {
   const auto code = [this](std::vector<LockInSet> locks) {
     return one().AcquireAll(std::move(locks), {.wait = kLong}).status().code();

@@ -31,7 +31,7 @@ std::vector<Command> AllCommands() {
       ReleaseLock{"a", 1ull << 52},
       AcquireLock{"s", 1, "v", LockMode::kPermits, 2, 3, 4, "owner", true},
       AcquireAll{{{"a", LockMode::kShared}, {"b"}}, 5, "v", "owner"},
-      AcquireAll{{{"a"}}, 5, "v", "owner", true},
+      AcquireAll{{{"a"}}, 5, "v", "owner", true, 6},
       Downgrade{"d", 5},
       BreakLock{ObjectKind::kOperation, "s", "k", 6, "stuck"},
       Campaign{"e", kWaitForever, "address", 7},

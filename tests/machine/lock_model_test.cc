@@ -468,10 +468,12 @@ class LockModelTest : public ::testing::TestWithParam<int> {
       parts.push_back({name, mode});
     }
     if (parts.empty()) return;
+    const auto exclusive = [](const auto& part) { return part.mode == LockMode::kExclusive; };
+    if (Chance(50) && std::any_of(parts.begin(), parts.end(), exclusive)) all.delay_ns = Soon(800);
     const Reply reply = Do(client, all);
     const bool forever = all.wait_ns == kWaitForever;
     const std::string expected =
-        model_.Acquire({client, clients_[client].last, parts, 0, 0, 0, all.owner,
+        model_.Acquire({client, clients_[client].last, parts, 0, 0, all.delay_ns, all.owner,
                         forever ? kWaitForever : model_.now + all.wait_ns},
                        all.wait_ns, false);
     Compare(client, reply, expected, /*takes=*/true);

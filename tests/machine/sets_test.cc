@@ -209,6 +209,56 @@ TEST_F(SetsTest, WhoBrokeALockIsToldAfterASnapshotToo) {
   EXPECT_NE(Look("x").broken.by, "");
 }
 
+// ---- Delays
+
+TEST_F(SetsTest, EachThatIsHeldAloneAndLostHasTheDelay) {
+  Client a = Open(5), c = Open(60);
+  AcquireAll all{{{"x"}, {"y"}, Shared("z")}, kWaitForever, "v"};
+  all.delay_ns = 10 * kSecond;
+  Got(Do(a.Next(all)));
+  Pass(5);
+  EXPECT_EQ(Queued(Acquire(c, "x", kWaitForever)).held_back_ns, 10 * kSecond);
+  EXPECT_EQ(Queued(Acquire(c, "y", kWaitForever)).held_back_ns, 10 * kSecond);
+  EXPECT_TRUE(Is<LockGranted>(Acquire(c, "z")));
+  Pass(9.9);
+  EXPECT_TRUE(Told<LockGrantedEvent>(c).empty());
+  Pass(0.1);
+  EXPECT_EQ(Told<LockGrantedEvent>(c).size(), 2u);
+}
+
+TEST_F(SetsTest, ADelayIsCarriedByAWaitAndASnapshot) {
+  Client a = Open(60), b = Open(60), c = Open(60), admin = Open(60);
+  const Revision token = Token(Acquire(a, "y"));
+  AcquireAll all{{{"x"}, {"y"}}, kWaitForever, "v"};
+  all.delay_ns = 10 * kSecond;
+  Queued(Do(b.Next(all)));
+  Reload();
+  Release(a, "y", token);
+  const Revision granted = Granted(b);
+  ASSERT_NE(granted, 0u);
+  Reload();
+  Do(admin.Next(BreakLock{ObjectKind::kLock, "", "x", granted, "why"}));
+  Release(b, "y", granted);
+  EXPECT_TRUE(Is<LockGranted>(Acquire(c, "y"))) << "it was given back";
+  EXPECT_EQ(Queued(All(c, {{"z"}, {"x"}})).held_back_ns, 10 * kSecond);
+  Pass(10);
+  EXPECT_NE(Granted(c), 0u);
+}
+
+TEST_F(SetsTest, ADelayIsOfLocksThatAreHeldAlone) {
+  Client a = Open(60);
+  AcquireAll all{{Shared("x"), Shared("y")}, 0, "v"};
+  all.delay_ns = 1;
+  EXPECT_EQ(Do(a.Next(all)).code, ReplyCode::kInvalid);
+  all.locks.push_back({"z"});
+  EXPECT_TRUE(Is<LockGranted>(Do(a.Next(all))));
+  for (const std::int64_t delay_ns : {std::int64_t{-1}, 3600 * kSecond + 1}) {
+    AcquireAll bad{{{"b"}}, 0, "v"};
+    bad.delay_ns = delay_ns;
+    EXPECT_EQ(Do(a.Next(bad)).code, ReplyCode::kInvalid) << delay_ns;
+  }
+}
+
 TEST_F(SetsTest, T15_OnATightBudgetTheDeadAreClearedAwayInTurn) {
   Genesis genesis;
   genesis.limits.cleanup_per_entry = 1;

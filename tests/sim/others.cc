@@ -177,6 +177,9 @@ void Others::TakeSet(Session& session) {
     options.owner = absl::StrCat("o", Below(2));
     options.detect_deadlock = true;
   }
+  const bool alone =
+      std::any_of(shares.begin(), shares.end(), [](auto& one) { return !one.shared; });
+  if (alone && Chance(0.2)) options.lock_delay = Random(absl::Milliseconds(10), absl::Seconds(1));
   session.AcquireAll(std::move(locks), std::move(options),
                      Safe([this, id, shares = std::move(shares),
                            session = session.id()](absl::StatusOr<LockSetGuard> set) mutable {

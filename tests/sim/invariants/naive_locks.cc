@@ -107,6 +107,7 @@ class NaiveLocks final : public Invariant {
       wait.delay_ns = acquire->delay_ns;
     } else if (const auto* all = std::get_if<AcquireAll>(&command.operation)) {
       for (const LockInSet& lock : all->locks) wait.parts.push_back({lock.name, lock.mode});
+      wait.delay_ns = all->delay_ns;
     } else if (const auto* campaign = std::get_if<Campaign>(&command.operation)) {
       wait.parts = {{Lead(campaign->name), LockMode::kExclusive}};
       wait.priority = campaign->priority;
