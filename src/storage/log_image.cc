@@ -9,6 +9,28 @@
 
 namespace tenure {
 
+LogImage::LogImage(Recovered held, std::uint64_t first_piece,
+                   const std::vector<std::uint64_t>& begins, std::uint64_t next_piece)
+    : self_(std::move(held.self)),
+      cluster_(held.cluster),
+      hard_state_(std::move(held.hard_state)),
+      trimmed_through_(held.trimmed_through),
+      trimmed_term_(held.trimmed_term),
+      trimmed_stamp_ns_(held.trimmed_stamp_ns),
+      trimmed_configuration_(std::move(held.trimmed_configuration)),
+      snapshot_(std::move(held.snapshot)),
+      attested_(std::move(held.attested)),
+      next_piece_(next_piece),
+      entries_(std::make_move_iterator(held.entries.begin()),
+               std::make_move_iterator(held.entries.end())) {
+  pieces_.index = snapshot_.index;
+  pieces_.bytes = snapshot_.bytes;
+  pieces_.first = first_piece;
+  for (const std::uint64_t begin : begins) {
+    pieces_.pieces.emplace(begin, Piece{first_piece++, begin, nullptr});
+  }
+}
+
 absl::StatusOr<Recovered> LogImage::Open(const MemberId& self) {
   if (cluster_.empty()) {
     *this = LogImage();
@@ -19,19 +41,24 @@ absl::StatusOr<Recovered> LogImage::Open(const MemberId& self) {
     return absl::FailedPreconditionError(
         absl::StrCat("the storage holds the data of member ", self_.name, ", not of ", self.name));
   }
-  Recovered recovered;
-  recovered.cluster = cluster_;
-  recovered.self = self_;
-  recovered.hard_state = hard_state_;
-  recovered.trimmed_through = trimmed_through_;
-  recovered.trimmed_term = trimmed_term_;
-  recovered.trimmed_stamp_ns = trimmed_stamp_ns_;
-  recovered.trimmed_configuration = trimmed_configuration_;
-  recovered.entries.assign(entries_.begin(), entries_.end());
-  recovered.snapshot = snapshot_;
-  recovered.attested = attested_;
   making_ = {};  // whoever made it is gone
+  Recovered recovered = Held();
+  recovered.entries.assign(entries_.begin(), entries_.end());
   return recovered;
+}
+
+Recovered LogImage::Held() const {
+  Recovered held;
+  held.cluster = cluster_;
+  held.self = self_;
+  held.hard_state = hard_state_;
+  held.trimmed_through = trimmed_through_;
+  held.trimmed_term = trimmed_term_;
+  held.trimmed_stamp_ns = trimmed_stamp_ns_;
+  held.trimmed_configuration = trimmed_configuration_;
+  held.snapshot = snapshot_;
+  held.attested = attested_;
+  return held;
 }
 
 absl::Status LogImage::Check(const raft::WriteBatch& batch) const {
@@ -77,8 +104,11 @@ absl::Status LogImage::Check(const raft::WriteBatch& batch) const {
   return absl::OkStatus();
 }
 
-absl::Status LogImage::Apply(const raft::WriteBatch& batch) {
+absl::Status LogImage::Apply(const raft::WriteBatch& batch, Effect* effect) {
   if (absl::Status status = Check(batch); !status.ok()) return status;
+  Effect ignored;
+  if (effect == nullptr) effect = &ignored;
+  *effect = {.piece = next_piece_};
   if (batch.forget) {
     *this = LogImage();
     return absl::OkStatus();
@@ -87,14 +117,17 @@ absl::Status LogImage::Apply(const raft::WriteBatch& batch) {
   if (batch.attested) attested_ = *batch.attested;
   if (batch.hard_state) hard_state_ = *batch.hard_state;
   if (batch.chunk) {
-    if (batch.chunk->offset == 0) making_ = Pieces{batch.chunk->index, 0, {}};
-    making_.pieces.emplace(making_.bytes, batch.chunk->data);
-    making_.bytes += batch.chunk->data->size();
+    if (batch.chunk->offset == 0) making_ = {.index = batch.chunk->index, .first = next_piece_};
+    if (!batch.chunk->data->empty()) {
+      making_.pieces.emplace(making_.bytes, Piece{next_piece_++, making_.bytes, batch.chunk->data});
+      making_.bytes += batch.chunk->data->size();
+    }
   }
   if (batch.snapshot) {
     snapshot_ = *batch.snapshot;
     pieces_ = std::exchange(making_, {});
     if (TermAt(snapshot_.index) != snapshot_.term) {
+      effect->replaced_log = true;
       entries_.clear();
       trimmed_through_ = snapshot_.index;
       trimmed_term_ = snapshot_.term;
@@ -107,6 +140,7 @@ absl::Status LogImage::Apply(const raft::WriteBatch& batch) {
   }
   entries_.insert(entries_.end(), batch.entries.begin(), batch.entries.end());
   Trim(batch.trim_through);
+  effect->trimmed_through = trimmed_through_;
   return absl::OkStatus();
 }
 
@@ -127,19 +161,30 @@ Term LogImage::TermAt(Index index) const {
   return entries_[index - trimmed_through_ - 1].term;
 }
 
-absl::StatusOr<raft::Payload> LogImage::ReadSnapshot(Index index, std::uint64_t offset) const {
+absl::StatusOr<LogImage::Piece> LogImage::FindPiece(Index index, std::uint64_t offset) const {
   if (snapshot_.index != index || index == 0) {
     return absl::NotFoundError(absl::StrCat("snapshot ", index, " is not held"));
   }
-  const auto piece = pieces_.pieces.find(offset);
-  if (piece != pieces_.pieces.end()) return piece->second;
   const auto after = pieces_.pieces.upper_bound(offset);
   if (offset >= pieces_.bytes || after == pieces_.pieces.begin()) {
     return absl::OutOfRangeError(
         absl::StrCat("snapshot ", index, " ends at ", pieces_.bytes, ", before ", offset));
   }
-  const auto& [begin, bytes] = *std::prev(after);
-  return std::make_shared<const std::string>(bytes->substr(offset - begin));
+  return std::prev(after)->second;
+}
+
+absl::StatusOr<raft::Payload> LogImage::ReadSnapshot(Index index, std::uint64_t offset) const {
+  absl::StatusOr<Piece> piece = FindPiece(index, offset);
+  if (!piece.ok()) return piece.status();
+  if (piece->begin == offset) return std::move(piece->data);
+  return std::make_shared<const std::string>(piece->data->substr(offset - piece->begin));
+}
+
+void LogImage::Release(std::uint64_t number, std::uint64_t begin) {
+  for (Pieces* const pieces : {&pieces_, &making_}) {
+    const auto piece = pieces->pieces.find(begin);
+    if (piece != pieces->pieces.end() && piece->second.number == number) piece->second.data.reset();
+  }
 }
 
 absl::StatusOr<std::vector<raft::Entry>> LogImage::Read(Index first, Index last,
