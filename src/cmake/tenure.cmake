@@ -18,10 +18,12 @@ include(CMakePackageConfigHelpers)
 
 set(TENURE_PARTS tenure grpc sqlite etcd all testing)
 
-# Parts that a given configuration does not build. The sqlite and etcd parts appear with their floors.
+# Parts that a given configuration does not build. The etcd part appears with its floor.
 function(_tenure_part_built part result)
   set(${result} TRUE PARENT_SCOPE)
   if(part STREQUAL "grpc" AND NOT TENURE_BUILD_GRPC)
+    set(${result} FALSE PARENT_SCOPE)
+  elseif(part STREQUAL "sqlite" AND NOT TENURE_BUILD_SQLITE)
     set(${result} FALSE PARENT_SCOPE)
   endif()
 endfunction()
