@@ -22,7 +22,9 @@ struct MemberOptions {
   std::string cluster;
   // What to bind, if not this member's own address in `cluster`: "0.0.0.0:7400".
   std::string listen;
-  // Where to keep what must survive; empty keeps it in memory. Used by StartMember alone.
+  // The directory in which to keep what must survive, this member's own (docs/storage.md); empty
+  // keeps it in memory. A relative one is meant from where the process runs. Used by StartMember
+  // alone: Member::Start is given a Storage.
   std::string data;
   // Asserts that no holder of a lock of an earlier cluster is still alive. Without it, on every
   // member, a new cluster grants nothing for the maximum TTL.

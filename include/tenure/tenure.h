@@ -41,8 +41,9 @@ namespace tenure {
 // tenure::all.
 absl::StatusOr<Coordinator> Open(absl::string_view uri, CoordinatorOptions options = {});
 
-// Starts a member that talks gRPC and keeps its state in memory (with `data` set: on disk, when
-// that part was built). Starts one thread. Linked from tenure::all.
+// Starts a member that talks gRPC and keeps its state in memory, or, with MemberOptions::data set,
+// on disk (sqlite/storage.h, whose errors are returned as well). Starts one thread, and one more
+// with a disk. kUnimplemented: a part that was not built. Linked from tenure::all.
 absl::StatusOr<std::unique_ptr<Member>> StartMember(MemberOptions options);
 
 }  // namespace tenure

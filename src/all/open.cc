@@ -17,6 +17,9 @@
 #include "tenure/grpc/connect.h"
 #include "tenure/grpc/transport.h"
 #endif
+#ifdef TENURE_WITH_SQLITE
+#include "tenure/sqlite/storage.h"
+#endif
 
 namespace tenure {
 
@@ -40,14 +43,27 @@ absl::StatusOr<Coordinator> Open(absl::string_view uri, CoordinatorOptions optio
       "'", uri, "' is not a coordinator: use memory: or tenure://host:port,host:port,..."));
 }
 
+namespace {
+
+// Where `directory` says, or, if it says nothing, in memory.
+absl::StatusOr<std::unique_ptr<Storage>> StorageIn(const std::string& directory) {
+  if (directory.empty()) return NewMemoryStorage();
+#ifdef TENURE_WITH_SQLITE
+  return sqlite::NewStorage({.directory = directory});
+#else
+  return absl::UnimplementedError(
+      "this build has no SQLite part and keeps members in memory only: build Tenure with "
+      "TENURE_BUILD_SQLITE=ON, or name no directory for data");
+#endif
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Member>> StartMember(MemberOptions options) {
-  if (!options.data.empty()) {
-    return absl::UnimplementedError(
-        "this build keeps members in memory only: leave `data` empty, or pass a Storage to "
-        "Member::Start");
-  }
+  absl::StatusOr<std::unique_ptr<Storage>> storage = StorageIn(options.data);
+  if (!storage.ok()) return storage.status();
 #ifdef TENURE_WITH_GRPC
-  return Member::Start(std::move(options), grpc::NewTransport(), NewMemoryStorage());
+  return Member::Start(std::move(options), grpc::NewTransport(), *std::move(storage));
 #else
   return absl::UnimplementedError(
       "this build has no gRPC part: build Tenure with TENURE_BUILD_GRPC=ON, or pass a Transport to "

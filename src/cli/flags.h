@@ -17,6 +17,7 @@ struct ServeFlags {
   std::string id;
   std::string cluster;
   std::string listen;
+  std::string data;  // a directory; empty: in memory
   bool assert_new = false;
   // No cluster was configured: one member, for development.
   bool development = false;

@@ -37,6 +37,7 @@ std::optional<int> ServeOnce(const ServeFlags& flags, Signals& signals) {
   options.id = flags.id;
   options.cluster = flags.cluster;
   options.listen = flags.listen;
+  options.data = flags.data;
   options.assert_new = flags.assert_new;
   options.ttl_max = flags.ttl_max;
   options.election_timeout_min = flags.election_timeout;
@@ -50,10 +51,11 @@ std::optional<int> ServeOnce(const ServeFlags& flags, Signals& signals) {
     return ExitStatusFor(member.status());
   }
   if (flags.development) {
-    std::fprintf(
-        stderr,
-        "tenure: no --cluster: one member, in memory, for development; --new is implied: it "
-        "takes it that no holder of an earlier lock still runs\n");
+    const std::string where = flags.data.empty() ? "in memory" : "on disk in " + flags.data;
+    std::fprintf(stderr,
+                 "tenure: no --cluster: one member, %s, for development; --new is implied: it "
+                 "takes it, at its first start, that no holder of an earlier lock still runs\n",
+                 where.c_str());
   }
   std::printf("tenure: %s serves on %s\n", flags.id.c_str(), (*member)->address().c_str());
   std::fflush(stdout);
@@ -82,6 +84,8 @@ std::optional<int> ServeOnce(const ServeFlags& flags, Signals& signals) {
 int RunServe(const ServeFlags& flags) {
   // A log whose reader went away is no reason to stop serving.
   signal(SIGPIPE, SIG_IGN);
+  // A file that may not grow is an error of the disk, which is reported.
+  signal(SIGXFSZ, SIG_IGN);
   Signals signals({SIGINT, SIGTERM});
   while (true) {
     if (const std::optional<int> status = ServeOnce(flags, signals)) return *status;

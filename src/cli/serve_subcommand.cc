@@ -19,10 +19,7 @@ absl::string_view PortOf(absl::string_view address) {
   return colon == absl::string_view::npos ? absl::string_view() : address.substr(colon + 1);
 }
 
-Invocation CheckServe(ServeFlags flags, bool has_data) {
-  if (has_data) {
-    return Usage("serve", "--data: this build keeps members in memory only; leave --data out");
-  }
+Invocation CheckServe(ServeFlags flags) {
   if (flags.cluster.empty()) {
     if (flags.id.empty()) flags.id = "n1";
     flags.development = true;
@@ -55,7 +52,7 @@ class Serve final : public Subcommand {
  public:
   Serve(CLI::App& program, std::string* /*endpoints*/)
       : Subcommand(program, "serve",
-                   "Run a member. Without --cluster: one member in memory on 127.0.0.1:7400") {
+                   "Run a member. Without --cluster: one for development, on 127.0.0.1:7400") {
     CLI::App* const serve = app();
     serve->add_option("--id", flags_.id, "This member's name, one of those in --cluster")
         ->type_name("NAME");
@@ -66,14 +63,17 @@ class Serve final : public Subcommand {
     serve->add_flag(
         "--new", flags_.assert_new,
         "Assert that no holder of a lock of an earlier cluster still lives; without it, on "
-        "every member, a new cluster grants nothing for the longest TTL");
+        "every member, a new cluster grants nothing for the longest TTL. A member that has data "
+        "already heeds it not");
     serve
         ->add_option("--listen", flags_.listen,
                      "What to bind, if not this member's address in --cluster")
         ->type_name("ADDR");
-    data_option_ =
-        serve->add_option("--data", data_, "Where to keep what must survive (not built yet)")
-            ->type_name("DIR");
+    serve
+        ->add_option("--data", flags_.data,
+                     "Keep what must survive in this directory, this member's own; without it, in "
+                     "memory")
+        ->type_name("DIR");
     AddDuration(serve, "--election-timeout", &flags_.election_timeout,
                 "A leader is missed after this to twice this; alike on every member");
     AddDuration(serve, "--ttl-max", &flags_.ttl_max,
@@ -81,13 +81,11 @@ class Serve final : public Subcommand {
   }
   Invocation Finish(const std::string& /*endpoints*/,
                     std::vector<std::string> /*command*/) override {
-    return CheckServe(std::move(flags_), data_option_->count() > 0);
+    return CheckServe(std::move(flags_));
   }
 
  private:
   ServeFlags flags_;
-  std::string data_;
-  CLI::Option* data_option_ = nullptr;
 };
 
 }  // namespace

@@ -102,6 +102,7 @@ bool Cluster::Start(const std::vector<int>& ports) {
 Process Cluster::Serve(int member) const {
   std::vector<std::string> arguments = {"serve", "--id=" + Name(member), "--cluster=" + list_};
   if (options_.assert_new) arguments.emplace_back("--new");
+  if (!options_.data.empty()) arguments.push_back("--data=" + data(member));
   arguments.insert(arguments.end(), options_.flags.begin(), options_.flags.end());
   return Tenure(std::move(arguments));
 }

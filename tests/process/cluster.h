@@ -36,6 +36,7 @@ class Listener {
 struct ClusterOptions {
   int members = 3;
   bool assert_new = true;
+  std::string data;                // a directory that has one of each member's; empty: in memory
   std::vector<std::string> flags;  // of each `tenure serve`
 };
 
@@ -53,8 +54,9 @@ class Cluster {
   // Of all of them.
   const std::string& endpoints() const { return endpoints_; }
   Process& member(int member) { return members_[member]; }
-  // Starts that member again, which was killed: its memory is gone.
+  // Starts that member again, and kills it before, if it still lives: its memory is gone.
   void Restart(int member);
+  std::string data(int member) const { return options_.data + "/" + Name(member); }
 
   // What `tenure status --json` says, asking one member, or any.
   nlohmann::json Status(int member) const { return StatusFrom(addresses_[member]); }

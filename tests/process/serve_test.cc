@@ -57,7 +57,7 @@ TEST_F(ServeTest, WhatCannotWorkIsSaidInOneLine) {
            {{"serve", "--id"}, "--id"},
            {{"serve", "--colour=red"}, "--colour"},
            {{"serve", "--ttl-max=soon"}, "'soon'"},
-           {{"serve", "--data=/nowhere"}, "--data"},
+           {{"serve", "--data="}, "--data"},
            {{"lock", "a", "--ttl=ten", "--", "true"}, "'ten'"},
            {{"lock", "a", "--endpoints=nowhere", "--", "true"}, "host:port"},
            {{"status", "--endpoints=127.0.0.1:99999"}, "host:port"},
