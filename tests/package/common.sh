@@ -8,6 +8,7 @@ setting() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
 # the machine's.
 compiler=$(setting CMAKE_CXX_COMPILER)
 grpc=$(setting TENURE_BUILD_GRPC)
+sqlite=$(setting TENURE_BUILD_SQLITE)
 launcher=$(command -v ccache || true)
 fast_link=$(! command -v mold >/dev/null || echo -fuse-ld=mold)
 

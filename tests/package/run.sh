@@ -37,10 +37,20 @@ consume() {  # name, extra cmake arguments...
 }
 
 echo "find_package, tenure::tenure alone"
-# As on a machine that has no gRPC.
-consume core -DCONSUMER_PART=tenure -DCMAKE_DISABLE_FIND_PACKAGE_gRPC=ON
+# As on a machine that has neither gRPC nor SQLite.
+consume core -DCONSUMER_PART=tenure -DCMAKE_DISABLE_FIND_PACKAGE_gRPC=ON \
+  -DCMAKE_DISABLE_FIND_PACKAGE_SQLite3=ON
 "$scratch/core/core"
 no_grpc "$scratch/core/core"
+
+if [ "$sqlite" = ON ]; then
+  echo "find_package, the storage on disk"
+  consume disk -DCONSUMER_PART=sqlite -DCMAKE_DISABLE_FIND_PACKAGE_gRPC=ON
+  "$scratch/disk/disk" "$scratch/data"
+  if ldd "$scratch/disk/disk" | grep -iE 'libgrpc|libgpr'; then
+    fail "tenure::sqlite alone links gRPC"
+  fi
+fi
 
 if [ "$grpc" = ON ]; then
   echo "find_package, all parts"
@@ -70,6 +80,10 @@ compile() {  # package, source, program
 compile tenure core.cc pkg_core
 "$scratch/pkg_core"
 no_grpc "$scratch/pkg_core"
+if [ "$sqlite" = ON ]; then
+  compile tenure-sqlite disk.cc pkg_disk
+  "$scratch/pkg_disk" "$scratch/pkg_data"
+fi
 if [ "$grpc" = ON ]; then
   compile tenure-all all.cc pkg_all
   "$scratch/pkg_all"
