@@ -11,6 +11,11 @@ namespace {
 // Nobody else has the file open, but for an administrator's look at it.
 constexpr int kBusyTimeoutMs = 10000;
 
+int NotePages(void* noted, sqlite3* /*connection*/, const char* /*database*/, int pages) {
+  *static_cast<int*>(noted) = pages;
+  return SQLITE_OK;
+}
+
 }  // namespace
 
 absl::Status Damaged(absl::string_view file, absl::string_view why) {
@@ -67,6 +72,9 @@ absl::StatusOr<Connection> Connection::Open(const std::string& file, bool create
   // Closing would otherwise copy the log into the database and delete it, also when the log is
   // damaged and is all that tells what was lost.
   sqlite3_db_config(opened, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  // In place of SQLite's own, which copies the log into the database at times and tells nobody if a
+  // sync fails meanwhile.
+  sqlite3_wal_hook(opened, NotePages, connection.log_pages_.get());
   return connection;
 }
 

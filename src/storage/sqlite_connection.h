@@ -56,11 +56,14 @@ class Connection {
   absl::Status Finish(Statement& statement);
   // What the last call's error means. `code` is what it returned.
   absl::Status Error(int code) const;
+  // Pages in the log beside the file, as of this connection's last transaction.
+  int log_pages() const { return *log_pages_; }
   // Rows that the last statement changed.
   std::int64_t changes() const { return sqlite3_changes64(connection_.get()); }
 
  private:
   std::string file_;
+  std::unique_ptr<int> log_pages_ = std::make_unique<int>(0);  // SQLite knows where it is
   std::unique_ptr<sqlite3, int (*)(sqlite3*)> connection_{nullptr, sqlite3_close};
 };
 

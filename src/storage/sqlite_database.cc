@@ -13,6 +13,8 @@ namespace {
 // would keep the next write waiting.
 constexpr Index kDropEntries = 4096;
 constexpr std::uint64_t kDropPieces = 64;
+// The log beside the database is copied into it once it has so many pages: 16 MiB.
+constexpr int kLogPages = 4096;
 
 }  // namespace
 
@@ -23,7 +25,9 @@ absl::Status Database::Commit(absl::Span<const Change* const> changes, Head afte
   }
   if (absl::Status dropped = DropSome(); !dropped.ok()) return dropped;
   if (absl::Status put = PutHead(&after); !put.ok()) return put;
-  return writer_.Run("COMMIT");
+  if (absl::Status done = writer_.Run("COMMIT"); !done.ok()) return done;
+  if (writer_.log_pages() < kLogPages) return absl::OkStatus();
+  return writer_.Ask("PRAGMA wal_checkpoint(PASSIVE)").status();
 }
 
 // In the order of LogImage::Apply.

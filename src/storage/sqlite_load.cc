@@ -248,7 +248,7 @@ absl::Status Database::Begin(const LogImage& image) {
   // Synced with each transaction. Debian's SQLite would write zeros over all that is deleted.
   absl::Status done = writer_.Run(
       "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA secure_delete=OFF;"
-      "PRAGMA wal_autocheckpoint=4096;PRAGMA journal_size_limit=67108864");
+      "PRAGMA journal_size_limit=67108864");
   for (const auto& [question, answer] :
        {std::pair("PRAGMA journal_mode", "wal"), std::pair("PRAGMA synchronous", "2")}) {
     const absl::StatusOr<std::string> is = writer_.Ask(question);

@@ -350,5 +350,18 @@ TEST_F(SqliteTest, WhatWasTrimmedOrReplacedGoes) {
   EXPECT_EQ(Whole(*storage, 9700), "foreign");
 }
 
+TEST_F(SqliteTest, TheFilesDoNotGrowForEver) {
+  const std::unique_ptr<Storage> storage = Opened();
+  ASSERT_TRUE(WriteTo(*storage, Entering(0)).ok());
+  for (Index index = 1; index <= 100; ++index) {
+    raft::WriteBatch batch = Append({EntryAt(index, 1, std::string(1 << 20, 'x'))});
+    batch.trim_through = index < 2 ? 0 : index - 2;
+    ASSERT_TRUE(WriteTo(*storage, std::move(batch)).ok());
+  }
+  EXPECT_LT(BytesOf(directory_ + kLog).size(), 20u << 20);
+  EXPECT_LT(BytesOf(directory_ + kDatabase).size(), 10u << 20);
+  EXPECT_THAT(Indexes(storage->Open({"n1", 7})->entries), ElementsAre(99, 100));
+}
+
 }  // namespace
 }  // namespace tenure::sqlite
