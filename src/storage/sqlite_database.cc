@@ -33,6 +33,7 @@ absl::Status Database::Commit(absl::Span<const Change* const> changes, Head afte
 // In the order of LogImage::Apply.
 absl::Status Database::Apply(const Change& change) {
   const raft::WriteBatch& batch = change.batch;
+  if (batch.forget) return DropAll();
   absl::Status done;
   if (batch.chunk) done = PutPiece(*batch.chunk, change.effect.piece);
   if (batch.snapshot) {
@@ -101,6 +102,15 @@ absl::Status Database::DropSome() {
   if (absl::Status done = DropPieces(stale_piece_, pieces); !done.ok()) return done;
   stale_piece_ = std::max(stale_piece_, pieces);
   return absl::OkStatus();
+}
+
+absl::Status Database::DropAll() {
+  trimmed_through_ = 0;
+  trimmed_digest_ = {};
+  digests_.clear();
+  stale_entry_ = 1;
+  stale_piece_ = first_piece_ = making_piece_ = 0;
+  return writer_.Run("DELETE FROM log;DELETE FROM pieces");
 }
 
 absl::Status Database::PutHead(Head* head) {

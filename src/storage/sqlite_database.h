@@ -70,6 +70,7 @@ class Database {
   absl::Status DropEntries(Index first, Index last);                   // both included
   absl::Status DropPieces(std::uint64_t first, std::uint64_t beyond);  // without `beyond`
   absl::Status DropSome();
+  absl::Status DropAll();
   absl::Status PutHead(Head* head);
   absl::Status Damage(absl::string_view why) const { return Damaged(directory_.database(), why); }
   Index last_index() const { return trimmed_through_ + digests_.size(); }

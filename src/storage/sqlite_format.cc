@@ -97,6 +97,26 @@ std::shared_ptr<const raft::Configuration> FromSchema(const v1::Configuration& f
                           .learners = FromSchema(from.learners())});
 }
 
+void ToSchema(const raft::Attested& attested, v1::StoredAttested* to) {
+  to->set_name(attested.who.name);
+  to->set_incarnation(attested.who.incarnation);
+  to->set_term(attested.term);
+  to->set_vote_name(attested.vote.name);
+  to->set_vote_incarnation(attested.vote.incarnation);
+  to->set_match_index(attested.match_index);
+  to->set_match_term(attested.match_term);
+  to->set_applied(attested.applied);
+}
+
+raft::Attested FromSchema(const v1::StoredAttested& from) {
+  return {.who = {from.name(), from.incarnation()},
+          .term = from.term(),
+          .vote = {from.vote_name(), from.vote_incarnation()},
+          .match_index = from.match_index(),
+          .match_term = from.match_term(),
+          .applied = from.applied()};
+}
+
 void ToSchema(const Head& head, v1::StoredHead* to) {
   const Recovered& held = head.held;
   to->set_cluster_high(held.cluster.high);
@@ -125,6 +145,7 @@ void ToSchema(const Head& head, v1::StoredHead* to) {
     }
     snapshot->set_bytes(held.snapshot.bytes);
   }
+  for (const raft::Attested& each : held.attested) ToSchema(each, to->add_attested());
   to->set_first_piece(head.first_piece);
   to->set_piece_count(head.piece_count);
   to->set_next_piece(head.next_piece);
@@ -150,6 +171,7 @@ bool FromSchema(const v1::StoredHead& from, Head* head) {
     }
     held.snapshot.bytes = from.snapshot().bytes();
   }
+  for (const v1::StoredAttested& each : from.attested()) held.attested.push_back(FromSchema(each));
   head->last_index = from.last_index();
   head->first_piece = from.first_piece();
   head->piece_count = from.piece_count();

@@ -261,12 +261,7 @@ absl::Status Database::Begin(const LogImage& image) {
   if (done.ok()) done = Prepare();
   if (done.ok()) done = writer_.Run("BEGIN IMMEDIATE");
   if (image.Held().cluster.empty()) {
-    if (done.ok()) done = writer_.Run("DELETE FROM log;DELETE FROM pieces");
-    trimmed_through_ = 0;
-    trimmed_digest_ = {};
-    digests_.clear();
-    stale_entry_ = 1;
-    stale_piece_ = first_piece_ = making_piece_ = 0;
+    if (done.ok()) done = DropAll();
   } else if (done.ok()) {
     done = DropPieces(making_piece_, std::numeric_limits<std::int64_t>::max());
     making_piece_ = image.next_piece();

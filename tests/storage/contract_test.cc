@@ -93,6 +93,48 @@ TEST_P(StorageTest, ForgetsAMemberThatNeverEntered) {
   EXPECT_THAT(recovered->entries, IsEmpty());
 }
 
+TEST_P(StorageTest, KeepsWhatOthersAttestedAsItWasLastWritten) {
+  Enter(1);
+  const raft::Attested first{.who = {"n2", 5}, .term = 3, .vote = {"n1", 7}};
+  const raft::Attested second{
+      .who = {"n3", 6}, .term = 4, .match_index = 9, .match_term = 2, .applied = 8};
+  for (const std::vector<raft::Attested>& table : {std::vector{first, second}, {second}}) {
+    raft::WriteBatch batch;
+    batch.attested = table;
+    ASSERT_TRUE(Write(std::move(batch)).ok());
+    ASSERT_TRUE(Write(Append({})).ok());  // which says nothing of it
+    const absl::StatusOr<Recovered> recovered = storage_->Open({"n1", 7});
+    ASSERT_TRUE(recovered.ok()) << recovered.status();
+    EXPECT_EQ(recovered->attested, table);
+  }
+}
+
+TEST_P(StorageTest, ForgetsAllWhenItIsTold) {
+  Enter(5);
+  ASSERT_TRUE(Write(LastPiece(4, 1, 0, "abcd")).ok());
+  raft::WriteBatch batch;
+  batch.attested = {{.who = {"n2", 5}, .term = 3}};
+  ASSERT_TRUE(Write(std::move(batch)).ok());
+  raft::WriteBatch forget;
+  forget.forget = true;
+  ASSERT_TRUE(Write(std::move(forget)).ok());
+  const absl::StatusOr<Recovered> recovered = storage_->Open({"n1", 8});
+  ASSERT_TRUE(recovered.ok()) << recovered.status();
+  EXPECT_TRUE(recovered->cluster.empty());
+  EXPECT_TRUE(recovered->self.empty());
+  EXPECT_THAT(recovered->entries, IsEmpty());
+  EXPECT_THAT(recovered->attested, IsEmpty());
+  EXPECT_FALSE(storage_->ReadSnapshot(4, 0).ok());
+  // As new: another life begins on it.
+  Enter(2);
+  ASSERT_TRUE(Write(LastPiece(2, 1, 0, "xy")).ok());
+  const absl::StatusOr<Recovered> next = storage_->Open({"n1", 9});
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(next->self, (MemberId{"n1", 8}));
+  EXPECT_THAT(Indexes(next->entries), ElementsAre(1, 2));
+  EXPECT_EQ(Whole(*storage_, 2), "xy");
+}
+
 TEST_P(StorageTest, TruncatesBeforeItAppends) {
   Enter(5);
   raft::WriteBatch batch;
