@@ -282,7 +282,7 @@ class DowngradeTest : public testing::Test {
     if (answered_at != 0) history_.Downgraded(downgrade, true, At(answered_at));
     if (shared_at != 0) history_.GrantedShare(second, 6, At(shared_at));
   }
-  void Read(std::vector<LockHistory::Sharer> sharers, int from, int until) {
+  void Read(const std::vector<LockHistory::Sharer>& sharers, int from, int until) {
     history_.ReadShared(history_.Reading("a", At(from)), sharers, At(until));
   }
   void ReadAlone(Revision token, SessionId session, int from, int until) {
