@@ -296,7 +296,7 @@ TEST_F(SqliteTest, ATornTailIsCut) {
   }
   const std::string log = BytesOf(directory_ + kLog);
   for (std::size_t i = 0; i + 1 < ends.size(); ++i) {
-    for (std::size_t end = ends[i]; end < ends[i + 1]; end += 97) {
+    for (std::size_t end = ends[i]; end < ends[i + 1]; end += 397) {
       PutBytes(scratch_ / "copy" + kLog, log.substr(0, end));
       ASSERT_EQ(*Look(scratch_ / "copy"), held[i]) << end;
       // Sectors that were never written, before others that were.
