@@ -18,6 +18,7 @@ struct ServeFlags {
   std::string cluster;
   std::string listen;
   std::string data;  // a directory; empty: in memory
+  bool strict_restart = false;
   bool assert_new = false;
   // No cluster was configured: one member, for development.
   bool development = false;

@@ -38,6 +38,7 @@ std::optional<int> ServeOnce(const ServeFlags& flags, Signals& signals) {
   options.cluster = flags.cluster;
   options.listen = flags.listen;
   options.data = flags.data;
+  options.strict_restart = flags.strict_restart;
   options.assert_new = flags.assert_new;
   options.ttl_max = flags.ttl_max;
   options.election_timeout_min = flags.election_timeout;
@@ -72,7 +73,8 @@ std::optional<int> ServeOnce(const ServeFlags& flags, Signals& signals) {
       return kExitOk;
     }
     if (std::optional<absl::Status> why = stopped.Take(0)) {
-      if (absl::IsAborted(*why)) return std::nullopt;  // nothing was held, and nothing is lost
+      // Nothing was held, and nothing is lost; or what its disk holds is not to be relied on.
+      if (absl::IsAborted(*why)) return std::nullopt;
       Complain("serve", absl::StrCat(flags.id, " has stopped: ", why->message()));
       return kExitUnavailable;
     }

@@ -39,6 +39,11 @@ Invocation CheckServe(ServeFlags flags) {
     return Usage("serve",
                  absl::StrCat("--cluster needs --id: which of ", flags.cluster, " is this one?"));
   }
+  if (flags.strict_restart && flags.data.empty()) {
+    return Usage("serve",
+                 "--strict-restart is for members with --data: without it each start is a new "
+                 "incarnation, which is not trusted anyway");
+  }
   if (flags.election_timeout < absl::Milliseconds(10)) {
     return Usage("serve", "--election-timeout: 10ms is the least that a network keeps up with");
   }
@@ -74,6 +79,9 @@ class Serve final : public Subcommand {
                      "Keep what must survive in this directory, this member's own; without it, in "
                      "memory")
         ->type_name("DIR");
+    serve->add_flag("--strict-restart", flags_.strict_restart,
+                    "With --data: after a start do not vote until all other members have said what "
+                    "they had heard of this one, so that a disk that went back is found out first");
     AddDuration(serve, "--election-timeout", &flags_.election_timeout,
                 "A leader is missed after this to twice this; alike on every member");
     AddDuration(serve, "--ttl-max", &flags_.ttl_max,

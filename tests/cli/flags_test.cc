@@ -69,6 +69,14 @@ TEST(Flags, ServeWithAClusterIsNotNewUnlessItSaysSo) {
   EXPECT_EQ(flags.listen, "0.0.0.0:2");
 }
 
+TEST(Flags, ServeIsStrictOfADiskAlone) {
+  const ServeFlags flags =
+      std::get<ServeFlags>(Parse({"serve", "--data=/var/lib/t", "--strict-restart"}));
+  EXPECT_EQ(flags.data, "/var/lib/t");
+  EXPECT_TRUE(flags.strict_restart);
+  EXPECT_THAT(Complaint({"serve", "--strict-restart"}), HasSubstr("members with --data"));
+}
+
 TEST(Flags, EndpointsComeFromTheFlagThenTheEnvironment) {
   EXPECT_EQ(std::get<StatusFlags>(Parse({"status"}, "e:1,e:2")).endpoints, "e:1,e:2");
   EXPECT_EQ(std::get<StatusFlags>(Parse({"status", "--endpoints=f:1"}, "e:1")).endpoints, "f:1");

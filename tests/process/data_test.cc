@@ -115,6 +115,35 @@ TEST_F(DataTest, ADamagedMemberIsToldWhatToDoAndTheOthersReplaceIt) {
   }));
 }
 
+// An operator "restored a backup". The member is what it was then, and the others know better.
+TEST_F(DataTest, AMemberOnAnOlderCopyOfItsDataIsFoundOutAndReplaced) {
+  ClusterOptions options = OnDisk(3);
+  options.flags = {"--strict-restart"};
+  Cluster cluster(options);
+  const int back = cluster.AllBut(cluster.AwaitLeader())[0];
+  const std::string incarnation = Incarnation(cluster, back);
+  cluster.member(back).Kill();
+  std::filesystem::copy(cluster.data(back), Path("backup"));
+  cluster.Restart(back);
+  EXPECT_TRUE(Eventually([&] {
+    TokenOf(cluster, "a");
+    return cluster.Status(back)["applied"] == cluster.Status(cluster.AwaitLeader())["applied"];
+  }));
+  EXPECT_EQ(Incarnation(cluster, back), incarnation) << "an honest restart is believed";
+  const std::int64_t token = TokenOf(cluster, "a");
+  cluster.member(back).Kill();
+  std::filesystem::remove_all(cluster.data(back));
+  std::filesystem::rename(Path("backup"), cluster.data(back));
+  cluster.Restart(back);
+  EXPECT_TRUE(Eventually([&] {
+    const nlohmann::json status = cluster.Status(cluster.AwaitLeader(cluster.AllBut(back)));
+    return status["may_stop_one"] == true && Incarnation(cluster, back) != incarnation;
+  }));
+  EXPECT_THAT(cluster.member(back).err(),
+              AllOf(HasSubstr("its storage went back"), HasSubstr("heard it attest")));
+  EXPECT_GT(TokenOf(cluster, "a"), token);
+}
+
 TEST_F(DataTest, OneMemberAloneKeepsItsDataAndItsDirectoryIsItsOwn) {
   Cluster cluster(
       {.members = 1, .assert_new = false, .data = Path("."), .flags = {"--ttl-max=1s"}});
