@@ -57,6 +57,8 @@ std::shared_ptr<SessionCore> CoordinatorCore::UsableSession() const {
 
 void CoordinatorCore::WithSession(absl::Duration limit, std::stop_token cancel, SessionDone done) {
   if (InForkedChild()) return std::move(done)(ForkedStatus());
+  // An answer within the call may drop the last handle of this.
+  const std::shared_ptr<CoordinatorCore> alive = shared_from_this();
   std::shared_ptr<SessionCore> session;
   std::shared_ptr<SessionCore> lost;  // dropped outside of the lock
   std::shared_ptr<SessionCore> to_open;
@@ -100,8 +102,9 @@ void CoordinatorCore::WithSession(absl::Duration limit, std::stop_token cancel, 
   }
   if (cancel.stop_possible()) {
     waiter->on_stop.emplace(std::move(cancel), [weak = weak_from_this(), id] {
-      if (const auto self = weak.lock())
-        self->Leave(id, absl::CancelledError("the wait was cancelled"));
+      const auto self = weak.lock();
+      if (self == nullptr || self->InForkedChild()) return;
+      self->Leave(id, absl::CancelledError("the wait was cancelled"));
     });
   }
 }
@@ -152,6 +155,8 @@ void CoordinatorCore::OpenSession(SessionOptions options, SessionDone done) {
   if (cancel.stop_requested()) {
     return std::move(done)(absl::CancelledError("cancelled before a session was asked for"));
   }
+  // An answer within the call may drop the last handle of this.
+  const std::shared_ptr<CoordinatorCore> alive = shared_from_this();
   const auto opening = std::make_shared<Opening>();
   SessionCore* key = nullptr;
   {
@@ -171,7 +176,8 @@ void CoordinatorCore::OpenSession(SessionOptions options, SessionDone done) {
   if (!cancel.stop_possible()) return;
   opening->on_stop.emplace(std::move(cancel), [weak = weak_from_this(), key] {
     const auto self = weak.lock();
-    const std::shared_ptr<Opening> left = self == nullptr ? nullptr : self->TakeOther(key);
+    if (self == nullptr || self->InForkedChild()) return;
+    const std::shared_ptr<Opening> left = self->TakeOther(key);
     if (left != nullptr) left->session->CancelOpening();
   });
 }

@@ -76,12 +76,10 @@ void GrantList::Add(Grant* grant) {
   grant->next_ = first_;
   if (first_ != nullptr) first_->previous_ = grant;
   first_ = grant;
-  if (early_.empty()) return;
-  const auto it = std::find_if(early_.begin(), early_.end(),
+  if (breaks_.empty()) return;
+  const auto it = std::find_if(breaks_.begin(), breaks_.end(),
                                [&](const LockLostEvent& lost) { return Means(lost, *grant); });
-  if (it == early_.end()) return;
-  Tell(*it, *grant);
-  early_.erase(it);
+  if (it != breaks_.end()) Tell(*it, *grant);
 }
 
 void GrantList::Tell(const LockLostEvent& lost, Grant& grant) {
@@ -102,17 +100,13 @@ bool GrantList::Means(const LockLostEvent& lost, const Grant& grant) {
 
 std::vector<std::stop_source> GrantList::Break(const LockLostEvent& lost) {
   std::vector<std::stop_source> told;
-  bool found = false;
   for (Grant* grant = first_; grant != nullptr; grant = grant->next_) {
     if (!Means(lost, *grant)) continue;
-    found = true;
     Tell(lost, *grant);
     if (grant->lost_.has_value()) told.push_back(*grant->lost_);
   }
-  if (!found) {
-    early_.push_back(lost);
-    if (early_.size() > kEarlyMax) early_.pop_front();
-  }
+  breaks_.push_back(lost);
+  if (breaks_.size() > kBreaksMax) breaks_.pop_front();
   return told;
 }
 

@@ -27,12 +27,13 @@ class GrantList {
   static bool Means(const LockLostEvent& lost, const Grant& grant);
   static void Tell(const LockLostEvent& lost, Grant& grant);
 
-  // With a machine in this process the break may be told, by the thread that broke it, before the
-  // grant is in the list.
-  static constexpr std::size_t kEarlyMax = 64;
+  // A break may be told before the answer that brings the grant: by the thread that broke it, where
+  // the machine is in this process, or because the answer was lost and asked for again. One token
+  // may be that of several guards of one owner.
+  static constexpr std::size_t kBreaksMax = 64;
 
   Grant* first_ = nullptr;
-  std::deque<LockLostEvent> early_;  // broken, and not in the list then
+  std::deque<LockLostEvent> breaks_;  // the last ones
 };
 
 }  // namespace tenure::client

@@ -20,6 +20,12 @@ constexpr std::size_t kOrdinaryWindow = kWindow / 2;
 // needs no such bound: each was granted, or sent, before.
 constexpr std::size_t kHeldBackMax = 100'000;
 
+bool AsksForDelay(const Operation& operation) {
+  if (const auto* one = std::get_if<AcquireLock>(&operation)) return one->delay_ns > 0;
+  if (const auto* several = std::get_if<AcquireAll>(&operation)) return several->delay_ns > 0;
+  return false;
+}
+
 }  // namespace
 
 bool SessionCore::HasPlace(const SequencedCall& call) const {
@@ -100,6 +106,7 @@ void SessionCore::Send(const std::shared_ptr<SequencedCall>& call,
                        std::unique_lock<std::mutex> lock) {
   Command command = MakeCommand(call->MakeOperation());
   command.sequence = call->sequence_;
+  asked_for_delay_ |= AsksForDelay(command.operation);
   const absl::Duration timeout = call->Timeout(loop());
   std::vector<Sequence> said = command.acknowledged;
   lock.unlock();

@@ -142,6 +142,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // Not numbered yet: ordinary ones, and those that free something.
   std::array<std::deque<std::shared_ptr<SequencedCall>>, 2> held_back_;
   std::atomic<bool> holds_back_{false};
+  bool asked_for_delay_ = false;  // after a loss, of any lock
   bool sends_held_back_ = false;
   // Ended from this side, without knowing what became of them; a cancel is on its way.
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> left_;

@@ -112,6 +112,7 @@ bool SessionCore::End(SessionState state, absl::Status why, bool told) {
   absl::flat_hash_map<Sequence, std::shared_ptr<SequencedCall>> left;
   std::vector<std::shared_ptr<SequencedCall>> held_back;
   TimerHandle timer;
+  bool delay = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!usable()) return false;
@@ -120,13 +121,17 @@ bool SessionCore::End(SessionState state, absl::Status why, bool told) {
     calls.swap(calls_);
     left.swap(left_);
     held_back = TakeHeldBack();
+    delay = asked_for_delay_;
     timer = std::exchange(timer_, TimerHandle());  // renewals stop here (PITFALLS L16)
   }
   timer.Cancel();
+  // A session that is closed has lost nothing, so no delay would follow: where one was asked for,
+  // the cluster has to find out by itself.
+  const bool close = state == SessionState::kExpired && !told && !delay;
   // Who holds something must know first.
   if (state == SessionState::kExpired) lost_.request_stop();
   backend_->Unlisten(id());
-  if (state == SessionState::kExpired && !told) {
+  if (close) {
     // It is over for its holder; others need not wait until the cluster finds out.
     SendClose(*backend_, id(), key_, absl::Nanoseconds(lease_.ttl_ns()),
               [](absl::StatusOr<Reply>) {});

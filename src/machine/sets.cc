@@ -27,17 +27,18 @@ void Locks::Run(Session& session, Sequence sequence, const AcquireAll& all, Repl
   };
   if (!CheckFitAll(session, all, locks, reply)) return retire();
 
-  std::int64_t held_back_ns = core_->HeldBackNs();
   std::size_t blocked = locks.size();
   for (std::size_t i = locks.size(); i-- > 0;) {
     if (locks[i] == nullptr) continue;
-    held_back_ns = std::max(held_back_ns, HeldBackNs(locks[i]));
     const bool free = locks[i]->queue.first == nullptr && ToBeHad(*locks[i], all.locks[i].mode, 0);
     if (!free || HeldBackNs(locks[i]) > 0) blocked = i;
   }
-  const bool granted = blocked == locks.size() && held_back_ns == 0;
+  const bool granted = blocked == locks.size() && core_->HeldBackNs() == 0;
   if (blocked == locks.size()) blocked = 0;
   const Lock* const blocking = locks[blocked];
+  // Of the one that is named.
+  const std::int64_t held_back_ns =
+      std::max(core_->HeldBackNs(), blocking == nullptr ? 0 : HeldBackNs(blocking));
   if (!granted && all.wait_ns == 0) {
     LockHeld& held = reply.result.emplace<LockHeld>();
     held.held_back_ns = held_back_ns;

@@ -1,6 +1,8 @@
 // What a session promises its holder about time. Names are lines of PITFALLS.md.
 #include "client/lease.h"
 
+#include <memory>
+#include <optional>
 #include <stop_token>
 #include <utility>
 
@@ -326,6 +328,53 @@ TEST_F(ClientTest, AnExpiredHandleClosesItsSession) {
   world_.RunFor(absl::Milliseconds(1));
   EXPECT_EQ(net_->Count<CloseSession>(), 1u);
   EXPECT_TRUE(IsFree(rival_, "a")) << "others need not wait for the cluster's clock";
+}
+
+// Handles may go in any order, also within a callback that runs inside the call.
+TEST_F(ClientTest, AnAnswerWithinTheCallMayDropTheLastHandle) {
+  std::stop_source stop;
+  std::optional<Coordinator> last(std::in_place, machine_);
+  bool told = false;
+  last->OpenSession({.ttl = absl::ZeroDuration(), .cancel = stop.get_token()},
+                    [&](absl::StatusOr<Session> session) {
+                      EXPECT_FALSE(session.ok());
+                      last.reset();
+                      told = true;
+                    });
+  EXPECT_TRUE(told);
+  last.emplace(machine_, CoordinatorOptions{.session = {.ttl = absl::ZeroDuration()}});
+  auto mutex = std::make_unique<Mutex>(last->mutex("a"));
+  last.reset();
+  mutex->Lock({.cancel = stop.get_token()}, [&](Guard guard) {
+    EXPECT_FALSE(guard.ok());
+    mutex.reset();
+  });
+  EXPECT_EQ(mutex, nullptr);
+}
+
+// A closed session has lost nothing: then nobody would wait.
+TEST_F(ClientTest, AnExpiredHandleLeavesItsSessionToTheClusterIfADelayFollowsALoss) {
+  for (const bool several : {false, true}) {
+    Session session = Open();
+    const std::string name = several ? "s" : "m";
+    Caught<Guard> one;
+    Caught<absl::StatusOr<LockSetGuard>> set;
+    if (several) {
+      session.AcquireAll({{name}}, {.lock_delay = absl::Hours(1)}, set.Callback());
+      ASSERT_TRUE(world_.RunUntil([&] { return set.here(); }, absl::Seconds(5)));
+      ASSERT_TRUE(set->ok()) << set->status();
+    } else {
+      session.mutex(name).Lock({.lock_delay = absl::Hours(1)}, one.Callback());
+      ASSERT_TRUE(world_.RunUntil([&] { return one.here(); }, absl::Seconds(5)));
+      ASSERT_TRUE(one->ok()) << one->status();
+    }
+    node_.JumpClock(tenure::testing::Clock::kBoottime, absl::Seconds(11));
+    world_.RunFor(absl::Milliseconds(1));
+    EXPECT_EQ(session.state(), SessionState::kExpired);
+    EXPECT_EQ(net_->Count<CloseSession>(), 0u);
+    world_.RunFor(absl::Seconds(30));
+    EXPECT_FALSE(IsFree(rival_, name)) << "its holder was lost";
+  }
 }
 
 TEST_F(ClientTest, L16RenewalStopsWithTheSession) {

@@ -440,6 +440,32 @@ TEST_F(ClientTest, BlockingFormsAreRefusedOnTheLoop) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// One token is that of all guards of an owner: the answer that brings another one may come late.
+TEST_F(ClientTest, AGuardWhoseAnswerComesAfterTheBreakIsToldOfIt) {
+  Session session = Open();
+  const LockOptions again{.owner = "o", .reentrant = true};
+  Caught<Guard> first;
+  session.mutex("a").Lock(again, first.Callback());
+  ASSERT_TRUE(world_.RunUntil([&] { return first.here(); }, absl::Seconds(5)));
+  ASSERT_TRUE(first->ok()) << first->status();
+  Only<AcquireLock>(Fate::kHoldReply);
+  std::vector<Caught<Guard>> late(2);
+  for (auto& each : late) session.mutex("a").Lock(again, each.Callback());
+  Caught<absl::Status> broken;
+  rival_.BreakLock("a", (*first)->token(), "stuck", absl::Seconds(5), broken.Callback());
+  ASSERT_TRUE(
+      world_.RunUntil([&] { return broken.here() && !(*first)->Valid(); }, absl::Seconds(5)));
+  Heal();
+  while (net_->held() > 0) net_->Release();
+  for (auto& each : late) {
+    ASSERT_TRUE(each.here());
+    ASSERT_TRUE(each->ok()) << each->status();
+    EXPECT_FALSE((*each)->Valid());
+    EXPECT_EQ((*each)->status().code(), absl::StatusCode::kAborted);
+    EXPECT_TRUE((*each)->lost().stop_requested()) << "who asks later hears it at once";
+  }
+}
+
 // mutex.h: "A try gives up with kUnavailable when nothing has answered for 5 s."
 TEST_F(ClientTest, ATryEndsAfterFiveSecondsHoweverManyThereAre) {
   Session session = Open({.ttl = absl::Seconds(60)});
