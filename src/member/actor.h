@@ -215,9 +215,10 @@ class Actor final : public Node, public TransportSink {
   void Witness(const MemberId& from, const raft::Message& message);
   void KeepAttestations();
   void BeginRecall(const Recovered& recovered);
+  // Before it is said.
   void NoteSaid(const MemberId& to, const raft::Message& message);
-  // The voters of whom it is not known yet what they heard of this member.
-  std::vector<MemberId> NotYetAsked() const;
+  // The voters' names of whom it is not known yet what they heard of this member.
+  std::vector<std::string> NotYetAnswered() const;
   void GoOnWithRecall();
   // True if it was a question or an answer of that kind.
   bool TakeAttestation(const Envelope& envelope, const Handshake& handshake);
@@ -337,8 +338,8 @@ class Actor final : public Node, public TransportSink {
   struct Recall {
     explicit Recall(const Recovered& recovered) : found(recovered) {}
     Recollection found;
-    std::map<MemberId, raft::Attested> said;  // to each, since the start
-    std::set<MemberId> answered;
+    std::map<std::string, Said> said;  // to each name, since the start
+    std::set<std::string> answered;    // names, whatever their incarnation
     Instant ask_at;
     int asked = 0;
   };

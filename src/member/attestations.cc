@@ -1,6 +1,7 @@
 #include "member/attestations.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 #include <variant>
 
@@ -8,6 +9,9 @@
 
 namespace tenure::member {
 namespace {
+
+// A witness that does not answer while so many terms go by can tell less.
+constexpr std::size_t kTermsMax = 64;
 
 bool TakeTerm(raft::Attested& record, Term term) {
   if (term <= record.term) return false;
@@ -110,6 +114,24 @@ std::optional<std::vector<raft::Attested>> Attestations::TakeChanged() {
   return records_;
 }
 
+void Said::Note(const MemberId& self, const MemberId& to, const raft::Message& message) {
+  const TermOf own = [](Term, Index) { return Term{1}; };
+  raft::Attested alone{.who = self};
+  if (!Witness(alone, message, to, own)) return;
+  applied_ = std::max(applied_, alone.applied);
+  if (alone.term <= forgotten_through_) return;
+  Witness(terms_.try_emplace(alone.term, raft::Attested{.who = self}).first->second, message, to,
+          own);
+  if (terms_.size() <= kTermsMax) return;
+  forgotten_through_ = terms_.begin()->first;
+  terms_.erase(terms_.begin());
+}
+
+const raft::Attested* Said::In(Term term) const {
+  const auto found = terms_.find(term);
+  return found == terms_.end() ? nullptr : &found->second;
+}
+
 Recollection::Recollection(const Recovered& recovered)
     : hard_state_(recovered.hard_state),
       trimmed_through_(recovered.trimmed_through),
@@ -129,26 +151,25 @@ bool Recollection::Holds(Index index, Term term) const {
   return term == 0 || (after != runs_.begin() && std::prev(after)->term == term);
 }
 
-std::string Recollection::Missing(const raft::Attested& attested,
-                                  const raft::Attested& said) const {
-  const auto later = [&](Term term) { return term > attested.term; };
-  const auto same = [&](Term term) { return term == attested.term; };
-  if (hard_state_.term < attested.term && said.term < attested.term) {
-    return absl::StrCat("term ", attested.term, ", where it holds ", hard_state_.term);
+std::string Recollection::Missing(const raft::Attested& attested, const Said& said) const {
+  const bool found_term = attested.term == hard_state_.term;
+  const raft::Attested* const since = said.In(attested.term);
+  if (attested.term >= hard_state_.term && !said.Forgotten(attested.term)) {
+    if (!found_term && since == nullptr) {
+      return absl::StrCat("term ", attested.term, ", where it holds ", hard_state_.term);
+    }
+    if (!attested.vote.empty() && !(found_term && hard_state_.vote == attested.vote) &&
+        !(since != nullptr && since->vote == attested.vote)) {
+      return absl::StrCat("its vote for ", attested.vote.ToString(), " in term ", attested.term);
+    }
+    if (attested.match_index != 0 &&
+        !(found_term && Holds(attested.match_index, attested.match_term)) &&
+        !(since != nullptr && since->match_index >= attested.match_index)) {
+      return absl::StrCat("entry ", attested.match_index, " in term ", attested.term,
+                          ", where its log ends at ", last_index());
+    }
   }
-  const auto same_vote = [&](const MemberId& vote) { return vote == attested.vote; };
-  if (!attested.vote.empty() && !later(hard_state_.term) && !later(said.term) &&
-      !(same(hard_state_.term) && same_vote(hard_state_.vote)) &&
-      !(same(said.term) && same_vote(said.vote))) {
-    return absl::StrCat("its vote for ", attested.vote.ToString(), " in term ", attested.term);
-  }
-  if (attested.match_index != 0 && !later(hard_state_.term) && !later(said.term) &&
-      !(same(hard_state_.term) && Holds(attested.match_index, attested.match_term)) &&
-      !(same(said.term) && said.match_index >= attested.match_index)) {
-    return absl::StrCat("entry ", attested.match_index, " in term ", attested.term,
-                        ", where its log ends at ", last_index());
-  }
-  if (last_index() < attested.applied && said.applied < attested.applied) {
+  if (last_index() < attested.applied && said.applied() < attested.applied) {
     return absl::StrCat("entry ", attested.applied,
                         ", which it had applied, where its log ends at ", last_index());
   }

@@ -6,6 +6,7 @@
 #ifndef TENURE_MEMBER_ATTESTATIONS_H_
 #define TENURE_MEMBER_ATTESTATIONS_H_
 
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -48,14 +49,32 @@ class Attestations {
   bool changed_ = false;
 };
 
+// What a member has said to one witness since it started, term by term.
+class Said {
+ public:
+  void Note(const MemberId& self, const MemberId& to, const raft::Message& message);
+  // Null if it said nothing in that term.
+  const raft::Attested* In(Term term) const;
+  // True of terms so old that they are not kept any more.
+  bool Forgotten(Term term) const { return term <= forgotten_through_; }
+  Index applied() const { return applied_; }
+
+ private:
+  std::map<Term, raft::Attested> terms_;
+  Term forgotten_through_ = 0;
+  Index applied_ = 0;
+};
+
 // What a member found when it started.
 class Recollection {
  public:
   explicit Recollection(const Recovered& recovered);
 
   // What of `attested` was not found, for people; empty if nothing is missing. `said` is what this
-  // member has said to the same witness since it started.
-  std::string Missing(const raft::Attested& attested, const raft::Attested& said) const;
+  // member has said to the same witness since it started. Whatever was attested in a later term
+  // than the one that was found was said since, or is lost; in that very term it was found, or said
+  // since, or is lost; and what earlier terms had may rightly be overwritten.
+  std::string Missing(const raft::Attested& attested, const Said& said) const;
 
  private:
   Index last_index() const { return last_index_; }

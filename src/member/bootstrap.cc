@@ -460,6 +460,11 @@ bool Bootstrap::Present(const std::string& name, Instant now) const {
   return it != known_.end() && Fresh(it->second, now);
 }
 
+bool Bootstrap::IsFree(const std::string& name, Instant now) const {
+  const auto it = known_.find(name);
+  return it != known_.end() && !it->second.in && Fresh(it->second, now);
+}
+
 bool Bootstrap::Named(const MemberId& id) const {
   return configuration_ != nullptr && NamedBy(*configuration_, id);
 }

@@ -116,6 +116,8 @@ class Bootstrap {
   std::string Trouble(Instant now) const;
   // Whether it was heard lately.
   bool Present(const std::string& name, Instant now) const;
+  // Whether it was, and said that it belongs to no cluster.
+  bool IsFree(const std::string& name, Instant now) const;
   // The incarnation in which a member of that name was last heard; 0: never.
   std::uint64_t HeardIncarnation(const std::string& name) const;
 

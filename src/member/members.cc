@@ -428,7 +428,8 @@ void Actor::OnConfiguration(std::shared_ptr<const raft::Configuration> configura
   const std::shared_ptr<const raft::Configuration> before =
       std::exchange(committed_, std::move(configuration));
   bootstrap_.SetConfiguration(committed_);
-  attestations_.Keep(*committed_);
+  // Not while an old log is applied anew: the newest that it has may name others.
+  if (core_.has_value() && *committed_ == core_->configuration()) attestations_.Keep(*committed_);
   if (Names(*committed_, self_)) {
     named_once_ = true;
   } else if (named_once_ && !committed_->joint()) {

@@ -39,20 +39,22 @@ void Actor::BeginRecall(const Recovered& recovered) {
 
 void Actor::NoteSaid(const MemberId& to, const raft::Message& message) {
   if (!recall_.has_value()) return;
-  raft::Attested& said = recall_->said.try_emplace(to, raft::Attested{.who = self_}).first->second;
-  member::Witness(said, message, to, [](Term, Index) { return Term{1}; });
+  recall_->said[to.name].Note(self_, to, message);
+  // Asked before it hears this, which may take the place of what it heard before.
+  if (!recall_->answered.contains(to.name))
+    transport_->Send({cluster_, self_, {to.name, 0}, Handshake(AttestationQuery{})});
 }
 
-std::vector<MemberId> Actor::NotYetAsked() const {
-  std::vector<MemberId> missing;
+std::vector<std::string> Actor::NotYetAnswered() const {
+  std::vector<std::string> missing;
   const raft::Configuration& now = core_->configuration();
   for (const auto* servers : {&now.voters, &now.voters_outgoing}) {
     for (const raft::Server& server : *servers) {
-      // Who lost its memory has nothing to remember, and will be replaced.
-      if (server.id == self_ || recall_->answered.contains(server.id) || core_->lost(server.id) ||
-          HeardAnother(server.id))
-        continue;
-      missing.push_back(server.id);
+      if (server.id.name == self_.name) continue;
+      // Whoever has that name now is asked: it may have heard more than the incarnation that an old
+      // log names. Only one that is free has nothing to remember.
+      if (!recall_->answered.contains(server.id.name) && !bootstrap_.IsFree(server.id.name, now_))
+        missing.push_back(server.id.name);
     }
   }
   return missing;
@@ -60,23 +62,20 @@ std::vector<MemberId> Actor::NotYetAsked() const {
 
 void Actor::GoOnWithRecall() {
   if (!recall_.has_value() || !now_.Reached(recall_->ask_at)) return;
-  const std::vector<MemberId> missing = NotYetAsked();
+  const std::vector<std::string> missing = NotYetAnswered();
   if (missing.empty()) {
     recall_.reset();
     if (options_.strict_restart) Log("all others said what they had heard: it may vote");
     return Step(raft::AllowVotes{});
   }
   if (options_.strict_restart && recall_->asked == kAskOften) {
-    Log(absl::StrCat(
-        "does not vote until ",
-        absl::StrJoin(missing, ", ",
-                      [](std::string* out, const MemberId& id) { absl::StrAppend(out, id.name); }),
-        " said what it attested: --strict-restart"));
+    Log(absl::StrCat("does not vote until ", absl::StrJoin(missing, ", "),
+                     " said what it attested: --strict-restart"));
   }
   const bool often = ++recall_->asked <= kAskOften;
   recall_->ask_at = now_ + (often ? 1 : kAskSeldom) * options_.heartbeat_interval;
-  for (const MemberId& id : missing)
-    transport_->Send({cluster_, self_, id, Handshake(AttestationQuery{})});
+  for (const std::string& name : missing)
+    transport_->Send({cluster_, self_, {name, 0}, Handshake(AttestationQuery{})});
 }
 
 bool Actor::TakeAttestation(const Envelope& envelope, const Handshake& handshake) {
@@ -84,8 +83,9 @@ bool Actor::TakeAttestation(const Envelope& envelope, const Handshake& handshake
   const auto* answer = std::get_if<Attestation>(&handshake);
   if (!asks && answer == nullptr) return false;
   const MemberId& from = envelope.from;
-  if (!core_.has_value() || envelope.cluster != cluster_ || !InConfiguration(from)) return true;
-  if (asks) {
+  if (!core_.has_value() || envelope.cluster != cluster_) return true;
+  if (asks) {  // of whoever belongs to this cluster: an old log does not name all
+
     transport_->Send({cluster_, self_, from, Handshake(Attestation{attestations_.Of(from)})});
   } else {
     OnAttestation(from, *answer);
@@ -95,17 +95,15 @@ bool Actor::TakeAttestation(const Envelope& envelope, const Handshake& handshake
 
 void Actor::OnAttestation(const MemberId& from, const Attestation& attestation) {
   if (!recall_.has_value() || attestation.what.who != self_) return;
-  const auto said = recall_->said.find(from);
-  const std::string missing = recall_->found.Missing(
-      attestation.what, said == recall_->said.end() ? raft::Attested() : said->second);
+  const std::string missing = recall_->found.Missing(attestation.what, recall_->said[from.name]);
   if (!missing.empty()) {
     return ForgetAll(absl::StrCat("its storage went back: ", from.name, " heard it attest ",
                                   missing,
                                   ". It starts anew, without memory, and is replaced: "
                                   "never restore an older copy of a member's data"));
   }
-  recall_->answered.insert(from);
-  recall_->ask_at = now_;
+  recall_->answered.insert(from.name);
+  if (NotYetAnswered().empty()) recall_->ask_at = now_;
 }
 
 void Actor::ForgetAll(std::string why) {

@@ -259,6 +259,14 @@ absl::Status Database::Begin(const LogImage& image) {
     }
   }
   if (done.ok()) done = Prepare();
+  // What an earlier process wrote and could not sync may be in the system's memory alone, and looks
+  // well. All of it is written once more, and synced, before anything follows it.
+  const auto sync = [this] {
+    const absl::StatusOr<std::string> busy = writer_.Ask("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (!busy.ok()) return busy.status();
+    return *busy == "0" ? absl::OkStatus() : writer_.Error(SQLITE_BUSY);
+  };
+  if (done.ok()) done = sync();
   if (done.ok()) done = writer_.Run("BEGIN IMMEDIATE");
   if (image.Held().cluster.empty()) {
     if (done.ok()) done = DropAll();
@@ -269,12 +277,7 @@ absl::Status Database::Begin(const LogImage& image) {
   Head head = HeadOf(image);
   if (done.ok()) done = PutHead(&head);
   if (done.ok()) done = writer_.Run("COMMIT");
-  if (!done.ok()) return done;
-  // What an earlier process wrote and could not sync may be in the system's memory alone, and looks
-  // well. Now all of it is written once more, and synced.
-  const absl::StatusOr<std::string> busy = writer_.Ask("PRAGMA wal_checkpoint(TRUNCATE)");
-  if (!busy.ok()) return busy.status();
-  return *busy == "0" ? absl::OkStatus() : writer_.Error(SQLITE_BUSY);
+  return done.ok() ? sync() : done;
 }
 
 }  // namespace tenure::sqlite

@@ -143,19 +143,40 @@ TEST(RecollectionTest, WhatWasSaidSinceIsNotMissed) {
   const Recollection found = Found(5, {}, {1, 1});
   const raft::Attested attested{
       .who = kMe, .term = 6, .vote = kThird, .match_index = 3, .match_term = 6, .applied = 3};
-  EXPECT_THAT(found.Missing(attested, attested), IsEmpty());
-  raft::Attested less = attested;
-  less.vote = {};
-  EXPECT_THAT(found.Missing(attested, less), HasSubstr("its vote"));
-  less = attested;
-  less.match_index = 2;
-  EXPECT_THAT(found.Missing(attested, less), HasSubstr("entry 3"));
-  less = attested;
-  less.applied = 2;
-  EXPECT_THAT(found.Missing(attested, less), HasSubstr("entry 3"));
-  less = attested;
-  less.term = 7;  // whatever was heard in term 6 was before
-  EXPECT_THAT(found.Missing(attested, less), IsEmpty());
+  Said said;
+  EXPECT_THAT(found.Missing(attested, said), HasSubstr("term 6"));
+  said.Note(kMe, kPeer, Accepted(6, 2, 2));
+  EXPECT_THAT(found.Missing(attested, said), HasSubstr("its vote"));
+  said.Note(kMe, kThird, raft::VoteResponse{.term = 6, .request_term = 6, .granted = true});
+  EXPECT_THAT(found.Missing(attested, said), HasSubstr("entry 3 in term 6"));
+  said.Note(kMe, kPeer, Accepted(6, 3, 2));
+  EXPECT_THAT(found.Missing(attested, said), HasSubstr("entry 3, which it had applied"));
+  said.Note(kMe, kPeer, Accepted(6, 3, 3));
+  EXPECT_THAT(found.Missing(attested, said), IsEmpty());
+}
+
+TEST(RecollectionTest, ALaterTermHidesNotWhatWasLost) {
+  const Recollection found = Found(5, {}, {5, 5});
+  Said said;
+  said.Note(kMe, kPeer, raft::VoteRequest{.term = 8});
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .match_index = 3, .match_term = 5}, said),
+              HasSubstr("entry 3"));
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 5, .vote = kThird}, said), HasSubstr("its vote"));
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 7}, said), HasSubstr("term 7"));
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 8, .vote = kMe}, said), IsEmpty());
+  EXPECT_THAT(found.Missing({.who = kMe, .term = 4, .vote = kThird, .match_index = 9}, said),
+              IsEmpty());
+}
+
+TEST(RecollectionTest, WhatWasSaidIsKeptWithinABound) {
+  Said said;
+  for (Term term = 1; term <= 1000; ++term) said.Note(kMe, kPeer, raft::VoteRequest{.term = term});
+  EXPECT_TRUE(said.Forgotten(900));
+  EXPECT_FALSE(said.Forgotten(990));
+  EXPECT_EQ(said.In(900), nullptr);
+  ASSERT_NE(said.In(990), nullptr);
+  EXPECT_THAT(Found(1, {}, {1}).Missing({.who = kMe, .term = 900, .vote = kThird}, said), IsEmpty())
+      << "it may have been said since";
 }
 
 }  // namespace

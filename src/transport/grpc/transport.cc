@@ -38,8 +38,11 @@ bool CarriesOperations(const PeerBody& body) {
 bool IsAnswer(const PeerBody& body) {
   if (const auto* message = std::get_if<raft::Message>(&body)) {
     return std::holds_alternative<raft::AppendResponse>(*message) ||
-           std::holds_alternative<raft::VoteResponse>(*message);
+           std::holds_alternative<raft::VoteResponse>(*message) ||
+           std::holds_alternative<raft::SnapshotResponse>(*message);
   }
+  if (const auto* handshake = std::get_if<Handshake>(&body))
+    return std::holds_alternative<Attestation>(*handshake);
   const auto* forward = std::get_if<Forward>(&body);
   return forward != nullptr && std::holds_alternative<ForwardedReplies>(*forward);
 }
@@ -281,9 +284,12 @@ void GrpcTransport::SetPeers(absl::Span<const Peer> peers) {
 void GrpcTransport::Send(Envelope envelope) {
   if (sink_ == nullptr || envelope.from != self_.id) return;
   const auto link = peers_.find(envelope.to.name);
-  if (link == peers_.end()) return;
+  const bool answers = IsAnswer(envelope.body);
+  if (link == peers_.end() && !answers) return;
   if (CarriesOperations(envelope.body)) loop_->MarkActive();
-  if (!IsAnswer(envelope.body) || !SendBack(envelope)) link->second->Send(envelope);
+  // Also to one that this member's own configuration does not know yet.
+  if (answers && SendBack(envelope)) return;
+  if (link != peers_.end()) link->second->Send(envelope);
 }
 
 bool GrpcTransport::SendBack(const Envelope& envelope) {
