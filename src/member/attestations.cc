@@ -115,7 +115,7 @@ std::optional<std::vector<raft::Attested>> Attestations::TakeChanged() {
 }
 
 void Said::Note(const MemberId& self, const MemberId& to, const raft::Message& message) {
-  const TermOf own = [](Term, Index) { return Term{1}; };
+  const auto own = [](Term, Index) { return Term{1}; };
   raft::Attested alone{.who = self};
   if (!Witness(alone, message, to, own)) return;
   applied_ = std::max(applied_, alone.applied);
