@@ -224,7 +224,7 @@ class Actor final : public Node, public TransportSink {
   bool TakeAttestation(const Envelope& envelope, const Handshake& handshake);
   void OnAttestation(const MemberId& from, const Attestation& attestation);
   // Stops taking part, empties the storage, and then stops with kAborted.
-  void ForgetAll(std::string why);
+  void ForgetAll(absl::string_view why);
 
   // ---- requests.cc
   void Admit(AskerRef ref, ClientRequest& request);

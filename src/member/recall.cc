@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "member/actor.h"
 
 namespace tenure::member {
@@ -106,8 +107,8 @@ void Actor::OnAttestation(const MemberId& from, const Attestation& attestation) 
   if (NotYetAnswered().empty()) recall_->ask_at = now_;
 }
 
-void Actor::ForgetAll(std::string why) {
-  Retire(absl::AbortedError(std::move(why)));
+void Actor::ForgetAll(absl::string_view why) {
+  Retire(absl::AbortedError(why));
   raft::WriteBatch batch;
   batch.id = last_write_;
   batch.forget = true;
