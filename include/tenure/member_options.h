@@ -34,7 +34,7 @@ struct MemberOptions {
   // every other voter that kept its memory has said what it had heard this one attest: a storage
   // that went back is found before it does harm, whoever was down meanwhile, and a member may wait
   // for one that is down. Without it, it waits for one maximum election timeout.
-  // docs/guarantees.md says what remains.
+  // docs/storage.md says what remains.
   bool strict_restart = false;
 
   // Heartbeats and elections. A leader is missed after between min and max; the defaults find a new

@@ -34,6 +34,15 @@ struct Configuration {
   std::vector<Server> learners;         // sorted by id; replicated to, never counted
 
   bool joint() const { return !voters_outgoing.empty(); }
+  // The server of that incarnation, in whichever part; null: none is named.
+  const Server* Find(const MemberId& id) const {
+    for (const auto* part : {&voters, &voters_outgoing, &learners}) {
+      for (const Server& server : *part) {
+        if (server.id == id) return &server;
+      }
+    }
+    return nullptr;
+  }
   friend bool operator==(const Configuration&, const Configuration&) = default;
 };
 

@@ -56,7 +56,7 @@ struct Lost {
   MemberId who;
 };
 // A member that found its data where it left them asks another one what it attested before, and
-// that one's answer; docs/guarantees.md, A storage that goes back.
+// that one's answer; docs/storage.md, A storage that goes back.
 struct AttestationQuery {};
 struct Attestation {
   raft::Attested what;  // `who` is whoever asked

@@ -52,16 +52,6 @@ bool TakeLeader(raft::Attested& record, const raft::AppendRequest& request) {
   return true;
 }
 
-bool NamesIt(const raft::Configuration& configuration, const MemberId& id) {
-  for (const auto* servers :
-       {&configuration.voters, &configuration.voters_outgoing, &configuration.learners}) {
-    if (std::any_of(servers->begin(), servers->end(),
-                    [&](const raft::Server& server) { return server.id == id; }))
-      return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 bool Witness(raft::Attested& record, const raft::Message& message, const MemberId& receiver,
@@ -105,7 +95,7 @@ raft::Attested Attestations::Of(const MemberId& who) const {
 
 void Attestations::Keep(const raft::Configuration& configuration) {
   changed_ |= std::erase_if(records_, [&](const raft::Attested& record) {
-                return !NamesIt(configuration, record.who);
+                return configuration.Find(record.who) == nullptr;
               }) > 0;
 }
 
@@ -166,12 +156,12 @@ std::string Recollection::Missing(const raft::Attested& attested, const Said& sa
         !(found_term && Holds(attested.match_index, attested.match_term)) &&
         !(since != nullptr && since->match_index >= attested.match_index)) {
       return absl::StrCat("entry ", attested.match_index, " in term ", attested.term,
-                          ", where its log ends at ", last_index());
+                          ", where its log ends at ", last_index_);
     }
   }
-  if (last_index() < attested.applied && said.applied() < attested.applied) {
+  if (last_index_ < attested.applied && said.applied() < attested.applied) {
     return absl::StrCat("entry ", attested.applied,
-                        ", which it had applied, where its log ends at ", last_index());
+                        ", which it had applied, where its log ends at ", last_index_);
   }
   return "";
 }

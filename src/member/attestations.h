@@ -77,7 +77,6 @@ class Recollection {
   std::string Missing(const raft::Attested& attested, const Said& said) const;
 
  private:
-  Index last_index() const { return last_index_; }
   bool Holds(Index index, Term term) const;
 
   raft::HardState hard_state_;

@@ -22,16 +22,6 @@ constexpr int kQuickHellos = 20;      // at the pace of one or two steps, then o
 constexpr int kProposalSendings = 6;  // of one proposal, before a fresh one
 constexpr std::size_t kOwnKept = 64;
 
-bool NamedBy(const raft::Configuration& configuration, const MemberId& id) {
-  for (const std::vector<raft::Server>* servers :
-       {&configuration.voters, &configuration.voters_outgoing, &configuration.learners}) {
-    for (const raft::Server& server : *servers) {
-      if (server.id == id) return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 Bootstrap::Bootstrap(BootstrapOptions options, Instant now)
@@ -170,7 +160,7 @@ void Bootstrap::HelloWhileIn(const MemberId& from, Heard& known) {
     return;
   }
   if (Named(from)) {  // it missed its Start (rule 7)
-    const bool first = first_.has_value() && NamedBy(*first_->configuration, from);
+    const bool first = first_.has_value() && first_->configuration->Find(from) != nullptr;
     Send(from, BootstrapPropose{cluster_, first ? *first_ : raft::Entry(), /*invitation=*/true});
     return;
   }
@@ -345,7 +335,7 @@ void Bootstrap::On(const MemberId& from, const ClusterId& cluster,
     refused_ = std::move(wrong);
     return;
   }
-  if (propose.first.index != 0 && !NamedBy(*propose.first.configuration, options_.self)) {
+  if (propose.first.index != 0 && propose.first.configuration->Find(options_.self) == nullptr) {
     return;  // meant for an earlier incarnation
   }
   proposing_.reset();
@@ -466,7 +456,7 @@ bool Bootstrap::IsFree(const std::string& name, Instant now) const {
 }
 
 bool Bootstrap::Named(const MemberId& id) const {
-  return configuration_ != nullptr && NamedBy(*configuration_, id);
+  return configuration_ != nullptr && configuration_->Find(id) != nullptr;
 }
 
 void Bootstrap::Send(MemberId to, Handshake body) {

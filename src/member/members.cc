@@ -34,16 +34,6 @@ const raft::Server* FindName(const std::vector<raft::Server>& servers, const std
   return nullptr;
 }
 
-bool Names(const raft::Configuration& configuration, const MemberId& id) {
-  for (const auto* servers :
-       {&configuration.voters, &configuration.voters_outgoing, &configuration.learners}) {
-    for (const raft::Server& server : *servers) {
-      if (server.id == id) return true;
-    }
-  }
-  return false;
-}
-
 void EraseName(std::vector<raft::Server>& servers, const std::string& name) {
   std::erase_if(servers, [&name](const raft::Server& s) { return s.id.name == name; });
 }
@@ -357,7 +347,7 @@ void Actor::OnStranger(const Bootstrap::Output::Stranger& stranger) {
 }
 
 void Actor::OnLost(const MemberId& who) {
-  if (!core_.has_value() || core_->lost(who) || !Names(core_->configuration(), who)) return;
+  if (!InConfiguration(who) || core_->lost(who)) return;
   Log(absl::StrCat(who.ToString(), " is lost: a younger incarnation attests it"));
   Step(raft::AttestLost{who});
 }
@@ -430,7 +420,7 @@ void Actor::OnConfiguration(std::shared_ptr<const raft::Configuration> configura
   bootstrap_.SetConfiguration(committed_);
   // Not while an old log is applied anew: the newest that it has may name others.
   if (core_.has_value() && *committed_ == core_->configuration()) attestations_.Keep(*committed_);
-  if (Names(*committed_, self_)) {
+  if (committed_->Find(self_) != nullptr) {
     named_once_ = true;
   } else if (named_once_ && !committed_->joint()) {
     removed_ = true;
@@ -438,7 +428,7 @@ void Actor::OnConfiguration(std::shared_ptr<const raft::Configuration> configura
   if (before == nullptr || !leading() || committed_->joint()) return;
   for (const auto* servers : {&before->voters, &before->voters_outgoing, &before->learners}) {
     for (const raft::Server& server : *servers) {
-      if (server.id != self_ && !Names(*committed_, server.id)) {
+      if (server.id != self_ && committed_->Find(server.id) == nullptr) {
         std::erase_if(departed_, [&](const Peer& peer) { return peer.name == server.id.name; });
         if (departed_.size() == kMembersMax) departed_.erase(departed_.begin());
         departed_.push_back({server.id.name, server.address});

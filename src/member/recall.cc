@@ -85,8 +85,7 @@ bool Actor::TakeAttestation(const Envelope& envelope, const Handshake& handshake
   if (!asks && answer == nullptr) return false;
   const MemberId& from = envelope.from;
   if (!core_.has_value() || envelope.cluster != cluster_) return true;
-  if (asks) {  // of whoever belongs to this cluster: an old log does not name all
-
+  if (asks) {  // whoever belongs to this cluster: an old log does not name all
     transport_->Send({cluster_, self_, from, Handshake(Attestation{attestations_.Of(from)})});
   } else {
     OnAttestation(from, *answer);

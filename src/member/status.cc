@@ -13,18 +13,13 @@
 
 namespace tenure::member {
 
-bool Actor::InConfiguration(const MemberId& id) const { return !AddressOf(id).empty(); }
+bool Actor::InConfiguration(const MemberId& id) const {
+  return core_.has_value() && core_->configuration().Find(id) != nullptr;
+}
 
 std::string Actor::AddressOf(const MemberId& id) const {
-  if (!core_.has_value()) return "";
-  const raft::Configuration& configuration = core_->configuration();
-  for (const auto* servers :
-       {&configuration.voters, &configuration.voters_outgoing, &configuration.learners}) {
-    for (const raft::Server& server : *servers) {
-      if (server.id == id) return server.address;
-    }
-  }
-  return "";
+  const raft::Server* server = core_.has_value() ? core_->configuration().Find(id) : nullptr;
+  return server == nullptr ? "" : server->address;
 }
 
 std::string Actor::LeaderAddress() const { return leader_.empty() ? "" : AddressOf(leader_); }
