@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "proto/consensus.h"
 #include "tenure/v1/log.pb.h"
 #include "tenure/v1/storage.pb.h"
 
@@ -65,59 +66,7 @@ bool ToDigest(absl::string_view bytes, Digest* digest) {
 
 // ---- The schema
 
-void ToSchema(const std::vector<raft::Server>& servers,
-              google::protobuf::RepeatedPtrField<v1::Server>* out) {
-  for (const raft::Server& server : servers) {
-    v1::Server* const to = out->Add();
-    to->set_name(server.id.name);
-    to->set_incarnation(server.id.incarnation);
-    to->set_address(server.address);
-  }
-}
-
-void ToSchema(const raft::Configuration& from, v1::Configuration* to) {
-  ToSchema(from.voters, to->mutable_voters());
-  ToSchema(from.voters_outgoing, to->mutable_voters_outgoing());
-  ToSchema(from.learners, to->mutable_learners());
-}
-
-std::vector<raft::Server> FromSchema(const google::protobuf::RepeatedPtrField<v1::Server>& from) {
-  std::vector<raft::Server> servers;
-  servers.reserve(static_cast<std::size_t>(from.size()));
-  for (const v1::Server& server : from) {
-    servers.push_back({{server.name(), server.incarnation()}, server.address()});
-  }
-  return servers;
-}
-
-std::shared_ptr<const raft::Configuration> FromSchema(const v1::Configuration& from) {
-  return std::make_shared<const raft::Configuration>(
-      raft::Configuration{.voters = FromSchema(from.voters()),
-                          .voters_outgoing = FromSchema(from.voters_outgoing()),
-                          .learners = FromSchema(from.learners())});
-}
-
-void ToSchema(const raft::Attested& attested, v1::StoredAttested* to) {
-  to->set_name(attested.who.name);
-  to->set_incarnation(attested.who.incarnation);
-  to->set_term(attested.term);
-  to->set_vote_name(attested.vote.name);
-  to->set_vote_incarnation(attested.vote.incarnation);
-  to->set_match_index(attested.match_index);
-  to->set_match_term(attested.match_term);
-  to->set_applied(attested.applied);
-}
-
-raft::Attested FromSchema(const v1::StoredAttested& from) {
-  return {.who = {from.name(), from.incarnation()},
-          .term = from.term(),
-          .vote = {from.vote_name(), from.vote_incarnation()},
-          .match_index = from.match_index(),
-          .match_term = from.match_term(),
-          .applied = from.applied()};
-}
-
-void ToSchema(const Head& head, v1::StoredHead* to) {
+void HeadToSchema(const Head& head, v1::StoredHead* to) {
   const Recovered& held = head.held;
   to->set_cluster_high(held.cluster.high);
   to->set_cluster_low(held.cluster.low);
@@ -135,23 +84,14 @@ void ToSchema(const Head& head, v1::StoredHead* to) {
   to->set_trimmed_digest(head.trimmed_digest.data(), head.trimmed_digest.size());
   to->set_last_index(head.last_index);
   to->set_last_digest(head.last_digest.data(), head.last_digest.size());
-  if (!held.snapshot.empty()) {
-    v1::SnapshotInfo* const snapshot = to->mutable_snapshot();
-    snapshot->set_index(held.snapshot.index);
-    snapshot->set_term(held.snapshot.term);
-    snapshot->set_stamp_ns(held.snapshot.stamp_ns);
-    if (held.snapshot.configuration != nullptr) {
-      ToSchema(*held.snapshot.configuration, snapshot->mutable_configuration());
-    }
-    snapshot->set_bytes(held.snapshot.bytes);
-  }
+  if (!held.snapshot.empty()) ToSchema(held.snapshot, to->mutable_snapshot());
   for (const raft::Attested& each : held.attested) ToSchema(each, to->add_attested());
   to->set_first_piece(head.first_piece);
   to->set_piece_count(head.piece_count);
   to->set_next_piece(head.next_piece);
 }
 
-bool FromSchema(const v1::StoredHead& from, Head* head) {
+bool HeadFromSchema(const v1::StoredHead& from, Head* head) {
   Recovered& held = head->held;
   held.cluster = {from.cluster_high(), from.cluster_low()};
   held.self = {from.name(), from.incarnation()};
@@ -162,16 +102,8 @@ bool FromSchema(const v1::StoredHead& from, Head* head) {
   if (from.has_trimmed_configuration()) {
     held.trimmed_configuration = FromSchema(from.trimmed_configuration());
   }
-  if (from.has_snapshot()) {
-    held.snapshot.index = from.snapshot().index();
-    held.snapshot.term = from.snapshot().term();
-    held.snapshot.stamp_ns = from.snapshot().stamp_ns();
-    if (from.snapshot().has_configuration()) {
-      held.snapshot.configuration = FromSchema(from.snapshot().configuration());
-    }
-    held.snapshot.bytes = from.snapshot().bytes();
-  }
-  for (const v1::StoredAttested& each : from.attested()) held.attested.push_back(FromSchema(each));
+  if (from.has_snapshot()) held.snapshot = FromSchema(from.snapshot());
+  for (const v1::Attested& each : from.attested()) held.attested.push_back(FromSchema(each));
   head->last_index = from.last_index();
   head->first_piece = from.first_piece();
   head->piece_count = from.piece_count();
@@ -245,7 +177,7 @@ absl::StatusOr<Nonce> DrawNonce() {
 
 std::string EncodeHead(const Head& head) {
   v1::StoredHead content;
-  ToSchema(head, &content);
+  HeadToSchema(head, &content);
   const std::string seal = Seal(head.nonce, head.transaction);
   const std::string bytes = content.SerializeAsString();
   return absl::StrCat(seal, View(DigestOf(What::kHead, {seal, bytes})), bytes);
@@ -265,7 +197,7 @@ absl::StatusOr<Head> DecodeHead(absl::string_view record) {
   v1::StoredHead content;
   if (head.transaction == 0 ||
       !content.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
-      !FromSchema(content, &head)) {
+      !HeadFromSchema(content, &head)) {
     return absl::DataLossError("its head cannot be parsed");
   }
   return head;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "proto/consensus.h"
 #include "tenure/v1/log.pb.h"
 #include "tenure/v1/peer.pb.h"
 #include "transport/wire.h"
@@ -16,23 +17,6 @@ namespace {
 constexpr std::size_t kMaxConfigurationBytes = 64 << 10;
 // What a snapshot's description has besides.
 constexpr std::size_t kMaxSnapshotHeadBytes = 128;
-
-std::vector<raft::Server> FromSchema(
-    const google::protobuf::RepeatedPtrField<v1::Server>& servers) {
-  std::vector<raft::Server> out;
-  out.reserve(static_cast<std::size_t>(servers.size()));
-  for (const v1::Server& server : servers) {
-    out.push_back({{server.name(), server.incarnation()}, server.address()});
-  }
-  return out;
-}
-
-std::shared_ptr<const raft::Configuration> FromSchema(const v1::Configuration& from) {
-  return std::make_shared<const raft::Configuration>(
-      raft::Configuration{.voters = FromSchema(from.voters()),
-                          .voters_outgoing = FromSchema(from.voters_outgoing()),
-                          .learners = FromSchema(from.learners())});
-}
 
 // `known` becomes false if the entry is of a kind that this version does not know.
 bool ParseEntry(absl::string_view bytes, raft::Entry* entry, bool* known) {
@@ -212,12 +196,7 @@ Parsed ParseHandshake(std::uint32_t kind, absl::string_view bytes, PeerBody* bod
           bytes, body, [](const v1::AttestationQuery&) { return Handshake(AttestationQuery{}); });
     case field::kAttestation:
       return Convert<v1::Attestation>(bytes, body, [](const v1::Attestation& from) {
-        return Handshake(Attestation{{.who = {from.name(), from.incarnation()},
-                                      .term = from.term(),
-                                      .vote = {from.vote_name(), from.vote_incarnation()},
-                                      .match_index = from.match_index(),
-                                      .match_term = from.match_term(),
-                                      .applied = from.applied()}});
+        return Handshake(Attestation{FromSchema(from.what())});
       });
     default:
       return Parsed::kUnknown;
@@ -264,14 +243,9 @@ Parsed ParseBody(std::uint32_t kind, absl::string_view bytes, ElementBudget* bud
       return Convert<v1::SnapshotRequest>(bytes, body, [](const v1::SnapshotRequest& from) {
         raft::SnapshotRequest request;
         request.term = from.term();
-        request.snapshot.index = from.snapshot().index();
-        request.snapshot.term = from.snapshot().term();
-        request.snapshot.stamp_ns = from.snapshot().stamp_ns();
-        if (from.snapshot().has_configuration() &&
-            from.snapshot().configuration().ByteSizeLong() <= kMaxConfigurationBytes) {
-          request.snapshot.configuration = FromSchema(from.snapshot().configuration());
-        }
-        request.snapshot.bytes = from.snapshot().bytes();
+        request.snapshot = FromSchema(from.snapshot());
+        if (from.snapshot().configuration().ByteSizeLong() > kMaxConfigurationBytes)
+          request.snapshot.configuration = nullptr;
         request.offset = from.offset();
         request.round = from.round();
         request.data = std::make_shared<const std::string>(from.data());

@@ -2,6 +2,7 @@
 #include <memory>
 #include <utility>
 
+#include "proto/consensus.h"
 #include "tenure/v1/log.pb.h"
 #include "tenure/v1/peer.pb.h"
 #include "transport/wire.h"
@@ -13,22 +14,6 @@ namespace {
 
 // ---- Entries
 // ---------------------------------------------------------------------------------------
-
-void ToSchema(const std::vector<raft::Server>& servers,
-              google::protobuf::RepeatedPtrField<v1::Server>* out) {
-  for (const raft::Server& server : servers) {
-    v1::Server* to = out->Add();
-    to->set_name(server.id.name);
-    to->set_incarnation(server.id.incarnation);
-    to->set_address(server.address);
-  }
-}
-
-void ToSchema(const raft::Configuration& from, v1::Configuration* to) {
-  ToSchema(from.voters, to->mutable_voters());
-  ToSchema(from.voters_outgoing, to->mutable_voters_outgoing());
-  ToSchema(from.learners, to->mutable_learners());
-}
 
 // An entry with what is known of its size, so that nested lengths are computed once.
 struct SizedEntry {
@@ -130,14 +115,7 @@ class PreparedBody {
   void Prepare(const raft::SnapshotRequest& from) {
     Use<v1::SnapshotRequest>(field::kSnapshotRequest, [&](v1::SnapshotRequest& to) {
       to.set_term(from.term);
-      v1::SnapshotInfo* info = to.mutable_snapshot();
-      info->set_index(from.snapshot.index);
-      info->set_term(from.snapshot.term);
-      info->set_stamp_ns(from.snapshot.stamp_ns);
-      if (from.snapshot.configuration != nullptr) {
-        ToSchema(*from.snapshot.configuration, info->mutable_configuration());
-      }
-      info->set_bytes(from.snapshot.bytes);
+      ToSchema(from.snapshot, to.mutable_snapshot());
       to.set_offset(from.offset);
       to.set_round(from.round);
       if (from.data != nullptr) to.set_data(*from.data);
@@ -207,16 +185,8 @@ class PreparedBody {
     Use<v1::AttestationQuery>(field::kAttestationQuery, [](v1::AttestationQuery&) {});
   }
   void Prepare(const Attestation& from) {
-    Use<v1::Attestation>(field::kAttestation, [&](v1::Attestation& to) {
-      to.set_name(from.what.who.name);
-      to.set_incarnation(from.what.who.incarnation);
-      to.set_term(from.what.term);
-      to.set_vote_name(from.what.vote.name);
-      to.set_vote_incarnation(from.what.vote.incarnation);
-      to.set_match_index(from.what.match_index);
-      to.set_match_term(from.what.match_term);
-      to.set_applied(from.what.applied);
-    });
+    Use<v1::Attestation>(field::kAttestation,
+                         [&](v1::Attestation& to) { ToSchema(from.what, to.mutable_what()); });
   }
   void Prepare(const ForwardClosed& from) {
     Use<v1::ForwardClosed>(field::kForwardClosed,
