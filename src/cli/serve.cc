@@ -89,8 +89,11 @@ int RunServe(const ServeFlags& flags) {
   // A file that may not grow is an error of the disk, which is reported.
   signal(SIGXFSZ, SIG_IGN);
   Signals signals({SIGINT, SIGTERM});
+  ServeFlags now = flags;
   while (true) {
-    if (const std::optional<int> status = ServeOnce(flags, signals)) return *status;
+    if (const std::optional<int> status = ServeOnce(now, signals)) return *status;
+    // A disk that was emptied is no first start: what was acknowledged before may live on.
+    if (!now.data.empty()) now.assert_new = false;
   }
 }
 

@@ -422,8 +422,9 @@ void Actor::OnConfiguration(std::shared_ptr<const raft::Configuration> configura
   if (core_.has_value() && *committed_ == core_->configuration()) attestations_.Keep(*committed_);
   if (committed_->Find(self_) != nullptr) {
     named_once_ = true;
-  } else if (named_once_ && !committed_->joint()) {
-    removed_ = true;
+    removed_since_.reset();
+  } else if (named_once_ && !committed_->joint() && !removed_since_.has_value()) {
+    removed_since_ = now_;
   }
   if (before == nullptr || !leading() || committed_->joint()) return;
   for (const auto* servers : {&before->voters, &before->voters_outgoing, &before->learners}) {

@@ -59,9 +59,36 @@ void Interval(Prng& random, Call<Operation>* call) {
   if (call->optional) call->end = kNeverEnds;
 }
 
+// Of random histories: what the checker says of each, against all orders tried.
+class Agreement {
+ public:
+  template <typename Model, typename Operation>
+  bool Add(const std::vector<Call<Operation>>& calls, const Result& result) {
+    const bool expected = BruteForce<Model>(calls);
+    const Verdict verdict = expected ? Verdict::kLinearizable : Verdict::kViolated;
+    EXPECT_EQ(result.verdict, verdict) << "history " << histories_;
+    ++histories_;
+    linearizable_ += expected ? 1 : 0;
+    fast_ += result.fast ? 1 : 0;
+    return result.verdict == verdict;
+  }
+  // Both answers were really asked for.
+  void ExpectBoth() const {
+    EXPECT_GT(linearizable_, histories_ / 10);
+    EXPECT_LT(linearizable_, histories_ * 9 / 10);
+  }
+  int linearizable() const { return linearizable_; }
+  int fast() const { return fast_; }
+
+ private:
+  int histories_ = 0;
+  int linearizable_ = 0;
+  int fast_ = 0;
+};
+
 TEST(CheckerTest, AgreesWithBruteForceOnRegisters) {
   Prng random(1);
-  int linearizable = 0;
+  Agreement agreement;
   constexpr int kHistories = 4000;
   for (int i = 0; i < kHistories; ++i) {
     std::vector<Call<RegisterOperation>> calls(1 + random.Below(6));
@@ -71,21 +98,15 @@ TEST(CheckerTest, AgreesWithBruteForceOnRegisters) {
       call.operation.expected = static_cast<std::int64_t>(random.Below(3));
       Interval(random, &call);
     }
-    const bool expected = BruteForce<RegisterModel>(calls);
-    const Result result = CheckLinearizable(calls, RegisterModel(), kBudget);
-    ASSERT_EQ(result.verdict, expected ? Verdict::kLinearizable : Verdict::kViolated)
-        << "history " << i;
-    linearizable += expected ? 1 : 0;
+    ASSERT_TRUE(
+        agreement.Add<RegisterModel>(calls, CheckLinearizable(calls, RegisterModel(), kBudget)));
   }
-  // Both answers were really asked for.
-  EXPECT_GT(linearizable, kHistories / 10);
-  EXPECT_LT(linearizable, kHistories * 9 / 10);
+  agreement.ExpectBoth();
 }
 
 TEST(CheckerTest, AgreesWithBruteForceOnLocks) {
   Prng random(2);
-  int linearizable = 0;
-  int fast = 0;
+  Agreement agreement;
   constexpr int kHistories = 6000;
   for (int i = 0; i < kHistories; ++i) {
     std::vector<Call<LockOperation>> calls;
@@ -103,22 +124,17 @@ TEST(CheckerTest, AgreesWithBruteForceOnLocks) {
       calls.push_back({.operation = {kind, token}});
       Interval(random, &calls.back());
     }
-    const bool expected = BruteForce<LockModel>(calls);
-    const Result result = CheckLock(calls, kBudget);
-    ASSERT_EQ(result.verdict, expected ? Verdict::kLinearizable : Verdict::kViolated)
-        << "history " << i;
-    linearizable += expected ? 1 : 0;
-    fast += result.fast ? 1 : 0;
+    ASSERT_TRUE(agreement.Add<LockModel>(calls, CheckLock(calls, kBudget)));
   }
-  EXPECT_GT(linearizable, kHistories / 10);
-  EXPECT_LT(linearizable, kHistories * 9 / 10);
-  EXPECT_GT(fast, linearizable / 2) << "the fast path settles most of what is right";
+  agreement.ExpectBoth();
+  EXPECT_GT(agreement.fast(), agreement.linearizable() / 2)
+      << "the fast path settles most of what is right";
 }
 
 TEST(CheckerTest, AgreesWithBruteForceOnSharedLocks) {
   using Kind = LockOperation::Kind;
   Prng random(4);
-  int linearizable = 0;
+  Agreement agreement;
   constexpr int kHistories = 6000;
   for (int i = 0; i < kHistories; ++i) {
     std::vector<Call<LockOperation>> calls;
@@ -136,14 +152,9 @@ TEST(CheckerTest, AgreesWithBruteForceOnSharedLocks) {
       if (kind == Kind::kRead) calls.back().operation.sharers = random.Below(3);
       Interval(random, &calls.back());
     }
-    const bool expected = BruteForce<LockModel>(calls);
-    const Result result = CheckLock(calls, kBudget);
-    ASSERT_EQ(result.verdict, expected ? Verdict::kLinearizable : Verdict::kViolated)
-        << "history " << i;
-    linearizable += expected ? 1 : 0;
+    ASSERT_TRUE(agreement.Add<LockModel>(calls, CheckLock(calls, kBudget)));
   }
-  EXPECT_GT(linearizable, kHistories / 10);
-  EXPECT_LT(linearizable, kHistories * 9 / 10);
+  agreement.ExpectBoth();
 }
 
 // A long, right history of one lock: `grants` of them, with reads in between and beside.

@@ -4,7 +4,12 @@
 #include <unistd.h>
 
 #include <memory>
+#include <stop_token>
+#include <utility>
+#include <variant>
+#include <vector>
 
+#include "tenure/backend.h"
 #include "tenure/local.h"
 #include "tenure/mutex.h"
 #include "tenure/session.h"
@@ -47,6 +52,48 @@ TEST(ForkTest, AChildIsRefusedAndDestroysNothing) {
   }));
   EXPECT_TRUE(guard->Valid());
   EXPECT_TRUE(guard->Unlock().ok());
+}
+
+// Sends openings on, and keeps their answers back.
+class SlowToOpen final : public Backend {
+ public:
+  explicit SlowToOpen(std::shared_ptr<Backend> below) : below_(std::move(below)) {}
+  void Call(Command command, CallOptions options, Done done) override {
+    if (!std::holds_alternative<OpenSession>(command.operation))
+      return below_->Call(std::move(command), options, std::move(done));
+    kept_.push_back(std::move(done));
+  }
+  void Listen(SessionId session, Revision after, std::shared_ptr<EventSink> sink) override {
+    below_->Listen(session, after, std::move(sink));
+  }
+  void Unlisten(SessionId session) override { below_->Unlisten(session); }
+  Loop& loop() override { return below_->loop(); }
+  void Shutdown() override {
+    kept_.clear();
+    below_->Shutdown();
+  }
+
+ private:
+  const std::shared_ptr<Backend> below_;
+  std::vector<Done> kept_;
+};
+
+TEST(ForkTest, AStopInAChildReachesNoneOfTheParentsCallbacks) {
+  const auto backend = std::make_shared<SlowToOpen>(OpenLocal()->backend());
+  Coordinator coordinator(backend);
+  std::stop_source stop;
+  int told = 0;
+  coordinator.OpenSession({.cancel = stop.get_token()},
+                          [&](const absl::StatusOr<Session>&) { ++told; });
+  coordinator.mutex("a").Lock({.cancel = stop.get_token()},
+                              [&](const absl::StatusOr<LockGuard>&) { ++told; });
+  ASSERT_EQ(told, 0);
+  EXPECT_TRUE(InChild([&] {
+    stop.request_stop();
+    return told == 0;
+  }));
+  stop.request_stop();
+  EXPECT_EQ(told, 2);
 }
 
 TEST(ForkTest, AChildMayOpenItsOwn) {

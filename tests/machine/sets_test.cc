@@ -245,6 +245,27 @@ TEST_F(SetsTest, ADelayIsCarriedByAWaitAndASnapshot) {
   EXPECT_NE(Granted(c), 0u);
 }
 
+// One lock is held, another is delayed: what is said of a name is true of it.
+TEST_F(SetsTest, WhatIsSaidOfADelayIsSaidOfTheLockThatHasIt) {
+  Client a = Open(60), b = Open(60), admin = Open(60);
+  const Revision token = Token(Acquire(a, "x"));
+  AcquireAll all{{{"y"}}, 0, "v"};
+  all.delay_ns = 10 * kSecond;
+  const Reply granted = Do(b.Next(all));
+  ASSERT_TRUE(Is<LockGranted>(granted));
+  const Revision lost = std::get<LockGranted>(granted.result).token;
+  Do(admin.Next(BreakLock{ObjectKind::kLock, "", "y", lost, "why"}));
+  const Reply tried = All(b, {{"x"}, {"y"}}, 0);
+  ASSERT_TRUE(Is<LockHeld>(tried));
+  EXPECT_EQ(std::get<LockHeld>(tried.result).name, "x");
+  EXPECT_EQ(std::get<LockHeld>(tried.result).held_back_ns, 0);
+  Release(a, "x", token);
+  const Reply delayed = All(b, {{"x"}, {"y"}}, 0);
+  ASSERT_TRUE(Is<LockHeld>(delayed));
+  EXPECT_EQ(std::get<LockHeld>(delayed.result).name, "y");
+  EXPECT_EQ(std::get<LockHeld>(delayed.result).held_back_ns, 10 * kSecond);
+}
+
 TEST_F(SetsTest, ADelayIsOfLocksThatAreHeldAlone) {
   Client a = Open(60);
   AcquireAll all{{Shared("x"), Shared("y")}, 0, "v"};

@@ -82,6 +82,7 @@ std::string Cluster::list() const {
 
 void Cluster::Start(int i, bool must_succeed) {
   Process& process = members_[i];
+  process.stopped = absl::OkStatus();
   process.machine->Restart();
   process.transport = process.machine->NewTransport();
   if (options_.on_send) {

@@ -292,6 +292,40 @@ TEST(Node, C27ARemovedMemberIsToldAndStops) {
   }
 }
 
+// Its log says that it was removed; what was decided since, it has still to hear.
+TEST(Node, ARemovedMemberCanBeAddedAgainWithItsData) {
+  for (const bool heard : {true, false}) {
+    SCOPED_TRACE(heard);
+    World world(34);
+    Cluster cluster(world, {.size = 3, .durable = true});
+    cluster.StartAll();
+    ASSERT_TRUE(cluster.AwaitConverged());
+    const int leader = cluster.Leader();
+    const int removed = Other(cluster, leader);
+    auto port = Caller::Port(cluster, leader);
+    if (!heard) cluster.Kill(removed);
+    ASSERT_EQ(port->AwaitReply(port->Change(MemberAction::kRemove, cluster.name(removed)),
+                               absl::Seconds(20))
+                  .code,
+              ReplyCode::kOk);
+    if (heard) {
+      ASSERT_TRUE(
+          world.RunUntil([&] { return !cluster.stopped(removed).ok(); }, absl::Seconds(10)));
+      cluster.Kill(removed);
+    }
+    const std::uint64_t added =
+        port->Change(MemberAction::kAdd, cluster.name(removed), cluster.address(removed));
+    world.RunFor(absl::Milliseconds(100));  // whoever starts now is expected
+    cluster.Start(removed);
+    EXPECT_EQ(port->AwaitReply(added, absl::Seconds(30)).code, ReplyCode::kOk);
+    EXPECT_EQ(VotersOf(cluster, leader).size(), 3u);
+    cluster.Restart(removed);
+    ASSERT_TRUE(cluster.AwaitConverged());
+    world.RunFor(absl::Seconds(10));
+    EXPECT_TRUE(cluster.stopped(removed).ok()) << cluster.stopped(removed);
+  }
+}
+
 TEST(Node, ALeaderThatIsToBeRemovedHandsOverFirst) {
   World world(33);
   Cluster cluster(world);

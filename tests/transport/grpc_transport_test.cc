@@ -169,6 +169,26 @@ TEST(GrpcTransport, AStreamForAnotherMemberIsRefusedAndToldWhy) {
   EXPECT_EQ(nobody.code(), absl::StatusCode::kInvalidArgument);
 }
 
+// A member that lags behind must be able to answer one that its own configuration does not name.
+TEST(GrpcTransport, AnAnswerFindsItsWayToWhomIsNoPeer) {
+  Member n1(kN1);
+  Member n2(kN2);
+  ASSERT_TRUE(n1.Start().ok());
+  ASSERT_TRUE(n2.Start().ok());
+  n1.SetPeers({{"n2", n2.address()}});
+  SendUntilHeard(n1, n2, kN1, kN2, 1);
+  n2.OnLoop([&] {
+    n2.transport().Send({.from = kN2, .to = kN1, .body = Forward(ForwardClosed{1})});  // no answer
+    n2.transport().Send({.from = kN2,
+                         .to = kN1,
+                         .body = raft::Message(raft::VoteResponse{.term = 3, .granted = true})});
+  });
+  ASSERT_TRUE(n1.log.Await([&] { return !n1.heard.empty(); }));
+  n1.Stop();
+  ASSERT_THAT(n1.Get(&Member::heard), SizeIs(1));
+  EXPECT_TRUE(std::holds_alternative<raft::Message>(n1.Get(&Member::heard).front().body));
+}
+
 TEST(GrpcTransport, MessagesForAnAbsentPeerAreDroppedNotHoarded) {
   Member n1(kN1);
   ASSERT_TRUE(n1.Start().ok());
