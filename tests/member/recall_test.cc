@@ -144,6 +144,25 @@ TEST_F(RecallTest, AWitnessRemembersOverItsOwnRestart) {
               HasSubstr(cluster_->name(leader_) + " heard it attest"));
 }
 
+// As above, though nothing was written since it was heard: without a session, time needs no entries.
+TEST_F(RecallTest, AWitnessOfAQuietClusterRemembersToo) {
+  ASSERT_NO_FATAL_FAILURE(Begin(/*strict=*/false));
+  {
+    auto port = Caller::Port(*cluster_, leader_);
+    const Session session = OpenSessionOn(*port, absl::Seconds(30), ++last_key_);
+    cluster_->machine(back_).disk().Copy();
+    ASSERT_EQ(port->AwaitReply(port->Write(session.Close())).code, ReplyCode::kOk);
+  }
+  ASSERT_TRUE(cluster_->AwaitConverged());
+  world_->RunFor(absl::Seconds(1));
+  cluster_->Kill(back_);
+  cluster_->machine(back_).disk().GoBack();
+  cluster_->Restart(leader_);
+  ASSERT_TRUE(cluster_->AwaitLeader());
+  cluster_->Start(back_);
+  EXPECT_TRUE(RunUntilStopped(back_));
+}
+
 TEST_F(RecallTest, AnHonestRestartIsMissedNothing) {
   ASSERT_NO_FATAL_FAILURE(Begin(/*strict=*/true));
   for (int round = 0; round < 6; ++round) {
@@ -231,6 +250,18 @@ TEST_F(RecallTest, AStrictClusterStartsAgainThoughOneMissedAChange) {
   for (const int i : {leader_, back_, four}) cluster_->Kill(i);
   for (const int i : {leader_, third_, four}) cluster_->Start(i);
   EXPECT_TRUE(cluster_->AwaitLeader(absl::Minutes(1))) << "all three members are up";
+}
+
+// Whoever lost all can have nothing to say: it must not be waited for.
+TEST_F(RecallTest, AStrictClusterStartsAgainThoughOneLostItsDisk) {
+  ASSERT_NO_FATAL_FAILURE(Begin(/*strict=*/true));
+  OpenASession();
+  ASSERT_TRUE(cluster_->AwaitConverged());
+  for (int i = 0; i < 3; ++i) cluster_->Kill(i);
+  cluster_->machine(third_).disk().Wipe();
+  for (int i = 0; i < 3; ++i) cluster_->Start(i);
+  ASSERT_TRUE(cluster_->AwaitLeader(absl::Minutes(1)));
+  EXPECT_TRUE(world_->RunUntil([&] { return IsAVoter(third_); }, absl::Seconds(30)));
 }
 
 // Its own log names two incarnations that are gone: those that took their place know more.
