@@ -200,8 +200,6 @@ class Actor final : public Node, public TransportSink {
   // 11).
   bool Silent() const { return core_->short_handed(); }
   void BecomeSilent();
-  // When a removed member that hears of nobody stops.
-  Instant RemovalDue() const { return *removed_since_ + 5 * options_.election_timeout_max; }
   // Which half has lost too many voters for any quorum (BOOTSTRAP rule 12); empty: neither.
   std::string MajorityLost() const;
   std::int64_t HeldBackNs() const {
@@ -323,8 +321,7 @@ class Actor final : public Node, public TransportSink {
   // Who takes part.
   std::shared_ptr<const raft::Configuration> committed_;  // the last configuration that is
   bool named_once_ = false;                               // this incarnation, by a committed one
-  // The newest committed configuration leaves it out.
-  std::optional<Instant> removed_since_;
+  bool removed_ = false;  // the last configuration that is committed leaves it out
   bool silent_ = false;
   bool held_commands_ = false;  // a client's command was applied, or is in a snapshot
   std::vector<Peer> departed_;  // removed members, the last few, which may still have to be told

@@ -422,14 +422,17 @@ void Actor::OnConfiguration(std::shared_ptr<const raft::Configuration> configura
   if (core_.has_value() && *committed_ == core_->configuration()) attestations_.Keep(*committed_);
   if (committed_->Find(self_) != nullptr) {
     named_once_ = true;
-    removed_since_.reset();
-  } else if (named_once_ && !committed_->joint() && !removed_since_.has_value()) {
-    removed_since_ = now_;
+    removed_ = false;
+  } else if (named_once_ && !committed_->joint()) {
+    removed_ = true;
   }
   if (before == nullptr || !leading() || committed_->joint()) return;
+  // While an old log is applied anew: who is left out here may long have been added again.
+  const raft::Configuration& newest = core_->configuration();
   for (const auto* servers : {&before->voters, &before->voters_outgoing, &before->learners}) {
     for (const raft::Server& server : *servers) {
-      if (server.id != self_ && committed_->Find(server.id) == nullptr) {
+      if (server.id != self_ && committed_->Find(server.id) == nullptr &&
+          newest.Find(server.id) == nullptr) {
         std::erase_if(departed_, [&](const Peer& peer) { return peer.name == server.id.name; });
         if (departed_.size() == kMembersMax) departed_.erase(departed_.begin());
         departed_.push_back({server.id.name, server.address});

@@ -252,8 +252,7 @@ void Actor::Settle() {
     if (TakeDurable()) continue;
     // Whom a leader goes on to speak to, it has added again since; others hear that they are
     // removed, or nothing.
-    if (removed_since_.has_value() && failed_.ok() && leader_.empty() &&
-        now_.Reached(RemovalDue())) {
+    if (removed_ && failed_.ok() && leader_.empty()) {
       return FailForGood(absl::FailedPreconditionError("it was removed from the cluster"));
     }
     if (core_.has_value() && core_->configuration_index() != peers_since_) UpdatePeers();
@@ -272,8 +271,6 @@ void Actor::Arm() {
     if (now_.Reached(tick)) tick = now_ + options_.heartbeat_interval;  // time stands still
     due = Instant::Earlier(due, tick);
   }
-  if (removed_since_.has_value() && failed_.ok() && !now_.Reached(RemovalDue()))
-    due = Instant::Earlier(due, RemovalDue());
   if (recall_.has_value() && failed_.ok()) due = Instant::Earlier(due, recall_->ask_at);
   if (due == Instant::InfiniteFuture()) return;
   const bool sooner = due.boottime_ns() < armed_.boottime_ns() ||

@@ -144,7 +144,8 @@ TEST_F(RecallTest, AWitnessRemembersOverItsOwnRestart) {
               HasSubstr(cluster_->name(leader_) + " heard it attest"));
 }
 
-// As above, though nothing was written since it was heard: without a session, time needs no entries.
+// As above, though nothing was written since it was heard: without a session, time needs no
+// entries.
 TEST_F(RecallTest, AWitnessOfAQuietClusterRemembersToo) {
   ASSERT_NO_FATAL_FAILURE(Begin(/*strict=*/false));
   {
