@@ -34,9 +34,12 @@ cd "$(dirname "$0")/.."
 # ---- What runs in the background, each in a process group of its own, and how it ends ----------------
 scratch=$(mktemp -d)
 members=() others=()
-# Not beyond this script either, should it be killed outright.
+# Not beyond this script either, should it be killed outright: also not what was started so late that
+# it is bound to nobody any more.
+export BOUND_TO=$$
 bound=()
-! command -v setpriv >/dev/null || bound=(setpriv --pdeathsig KILL)
+! command -v setpriv >/dev/null ||
+  bound=(setpriv --pdeathsig KILL bash -c '[ "$PPID" = "$BOUND_TO" ] && exec "$@"' bound)
 
 running() { kill -0 -- "-$1" 2>/dev/null; }
 signal_all() { for group in "${@:2}"; do kill "-$1" -- "-$group" 2>/dev/null || true; done; }
@@ -152,7 +155,8 @@ for number in 7 8; do
     client "$number" "$bin/count_under_lock" "$without_lock"
   else
     # TERM reaches the shell and `tenure lock`, which passes it on; the last count is finished all the same.
-    client "$number" bash -c 'trap "stop=1" TERM
+    client "$number" bash -c 'export BOUND_TO=$$
+      trap "stop=1" TERM
       while [ -z "${stop:-}" ]; do "$@" || [ -n "${stop:-}" ] || exit; done' \
       client "${bound[@]}" "$bin/tenure" lock counter -- "$bin/count_under_lock"
   fi
