@@ -619,8 +619,12 @@ struct ClusterStatus {
   std::uint64_t sessions = 0;
   std::uint64_t locks = 0;       // held or waited for
   std::uint64_t state_hash = 0;  // at `applied`
-  bool may_stop_one = false;     // another member may be stopped without losing the quorum
-  std::string message;           // what an operator should know; empty when all is well
+  // The version of the machine's rules that is active, and the newest that the answering member's
+  // program has. A leader raises the one once all members have the other.
+  std::uint32_t machine_version = 0;
+  std::uint32_t newest_machine_version = 0;
+  bool may_stop_one = false;  // another member may be stopped without losing the quorum
+  std::string message;        // what an operator should know; empty when all is well
   std::vector<MemberStatus> members;
 };
 

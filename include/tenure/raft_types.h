@@ -50,7 +50,9 @@ enum class EntryKind : std::uint8_t {
   kNoOp = 0,           // what a new leader appends first (section 6.4)
   kCommands = 1,       // commands for the state machine; consensus sees only bytes
   kConfiguration = 2,  // a configuration; entry 1 also carries the machine's first state as payload
+  kVersion = 3,        // raises the version of the machine's rules to that in the payload
 };
+inline constexpr EntryKind kLastEntryKind = EntryKind::kVersion;
 
 // An entry's bytes, shared between log, storage, transport and state machine, never copied or
 // changed. Null means empty.

@@ -32,6 +32,8 @@ struct Hello {
   std::uint64_t accepted_number = 0;
   std::uint64_t config_digest = 0;  // of the static cluster list: members must agree on it
   bool has_log = false;             // in, and its log has named members already
+  // The newest rules of the machine that the sender's program has; 0: it does not say.
+  std::uint32_t machine_version = 0;
 };
 // "This would be your cluster": entry 1 names every voter's incarnation. The cluster's id is
 // `proposal`. An invitation as a learner has no entry: the leader will send all there is.

@@ -114,6 +114,8 @@ ClusterStatus LocalBackend::Status() const {
   status.sessions = machine_.session_count();
   status.locks = machine_.lock_count();
   status.state_hash = machine_.StateHash();
+  status.machine_version = machine_.version();
+  status.newest_machine_version = kMachineVersion;
   MemberStatus& member = status.members.emplace_back();
   member.id = status.leader;
   member.address = "memory:";

@@ -157,6 +157,8 @@ std::string StatusJson(const ClusterStatus& status) {
                {"cluster_time_seconds", Seconds(status.cluster_time_ns)},
                {"held_back_seconds", Seconds(status.held_back_ns)},
                {"state_hash", absl::StrFormat("%016x", status.state_hash)},
+               {"machine_version", status.machine_version},
+               {"newest_machine_version", status.newest_machine_version},
                {"may_stop_one", status.may_stop_one},
                {"message", status.message}});
 }

@@ -394,19 +394,21 @@ bool FitsInt(absl::string_view bytes) {
   return bytes.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max());
 }
 
+absl::Status TooNew(absl::string_view what, std::uint32_t needed, std::uint32_t newest) {
+  return absl::UnimplementedError(absl::StrCat(what, " needs machine version ", needed,
+                                               "; this program has ", newest,
+                                               ": start the newer one"));
+}
+
 // Reads into `command`, whose members are all as they were constructed.
-absl::Status Decode(absl::string_view bytes, Command& command) {
+absl::Status Decode(absl::string_view bytes, std::uint32_t newest, Command& command) {
   StackArena arena;
   auto* in = arena.Make<v1::Command>();
   if (!FitsInt(bytes) || !in->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::InvalidArgumentError("these bytes are no command");
   }
   // First the version: a newer command explains itself by it, not by its unknown fields.
-  if (in->machine_version() > kMachineVersion) {
-    return absl::UnimplementedError(absl::StrCat("the command needs machine version ",
-                                                 in->machine_version(), "; this program has ",
-                                                 kMachineVersion));
-  }
+  if (in->machine_version() > newest) return TooNew("the command", in->machine_version(), newest);
   if (in->machine_version() == 0) {
     return absl::InvalidArgumentError("the command names no machine version");
   }
@@ -463,9 +465,9 @@ std::string EncodeCommand(const Command& command) {
   return out->SerializeAsString();
 }
 
-absl::StatusOr<Command> DecodeCommand(absl::string_view bytes) {
+absl::StatusOr<Command> DecodeCommand(absl::string_view bytes, std::uint32_t newest) {
   absl::StatusOr<Command> command(absl::in_place);
-  if (absl::Status status = Decode(bytes, *command); !status.ok()) return status;
+  if (absl::Status status = Decode(bytes, newest, *command); !status.ok()) return status;
   return command;
 }
 
@@ -485,7 +487,7 @@ std::string EncodePayload(absl::Span<const absl::string_view> commands) {
   return payload;
 }
 
-absl::StatusOr<std::vector<Command>> DecodePayload(absl::string_view bytes) {
+absl::StatusOr<std::vector<Command>> DecodePayload(absl::string_view bytes, std::uint32_t newest) {
   std::size_t count = 0;
   const bool whole = ForEachCommand(bytes, [&count](absl::string_view) {
     ++count;
@@ -496,7 +498,7 @@ absl::StatusOr<std::vector<Command>> DecodePayload(absl::string_view bytes) {
   commands.reserve(count);
   absl::Status status;
   ForEachCommand(bytes, [&](absl::string_view command) {
-    status = Decode(command, commands.emplace_back());
+    status = Decode(command, newest, commands.emplace_back());
     if (status.ok() && !IsWrite(commands.back().operation)) {
       status = absl::InvalidArgumentError("a read stands in the log");
     }
@@ -521,17 +523,13 @@ std::string EncodeGenesis(const Genesis& genesis) {
   return out.SerializeAsString();
 }
 
-absl::StatusOr<Genesis> DecodeGenesis(absl::string_view bytes) {
+absl::StatusOr<Genesis> DecodeGenesis(absl::string_view bytes, std::uint32_t newest) {
   v1::Genesis in;
   if (!FitsInt(bytes) || !in.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
       !in.has_limits()) {
     return absl::InvalidArgumentError("these bytes are no genesis");
   }
-  if (in.machine_version() > kMachineVersion) {
-    return absl::UnimplementedError(absl::StrCat("the genesis needs machine version ",
-                                                 in.machine_version(), "; this program has ",
-                                                 kMachineVersion));
-  }
+  if (in.machine_version() > newest) return TooNew("the genesis", in.machine_version(), newest);
   if (HasUnknown(in) || HasUnknown(in.limits())) {
     return absl::InvalidArgumentError("the genesis has a field that this version does not know");
   }
@@ -541,6 +539,28 @@ absl::StatusOr<Genesis> DecodeGenesis(absl::string_view bytes) {
   genesis.grants_from_ns = in.grants_from_ns();
   genesis.limits = ReadLimits(in.limits());
   return genesis;
+}
+
+// ---- Versions
+// ------------------------------------------------------------------------------------
+
+std::string EncodeVersionRaise(std::uint32_t version) {
+  v1::VersionRaise out;
+  out.set_machine_version(version);
+  return out.SerializeAsString();
+}
+
+absl::StatusOr<std::uint32_t> DecodeVersionRaise(absl::string_view bytes, std::uint32_t newest) {
+  v1::VersionRaise in;
+  if (!FitsInt(bytes) || !in.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
+      in.machine_version() == 0) {
+    return absl::InvalidArgumentError("these bytes raise no version");
+  }
+  if (in.machine_version() > newest) return TooNew("the cluster", in.machine_version(), newest);
+  if (HasUnknown(in)) {
+    return absl::InvalidArgumentError("the raise has a field that this version does not know");
+  }
+  return in.machine_version();
 }
 
 }  // namespace tenure::machine

@@ -3,6 +3,7 @@
 #ifndef TENURE_MACHINE_CODEC_H_
 #define TENURE_MACHINE_CODEC_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,10 @@ namespace tenure::machine {
 // applied.
 std::string EncodeCommand(const Command& command);
 // kInvalidArgument: not a command, or one with a field that this version does not know;
-// kUnimplemented: needs a newer machine.
-absl::StatusOr<Command> DecodeCommand(absl::string_view bytes);
+// kUnimplemented: needs a newer machine. `newest` is here, and below, the newest version that this
+// program has: a test may play an older or a newer program.
+absl::StatusOr<Command> DecodeCommand(absl::string_view bytes,
+                                      std::uint32_t newest = kMachineVersion);
 
 std::string EncodeReply(const Reply& reply);
 absl::StatusOr<Reply> DecodeReply(absl::string_view bytes);
@@ -38,10 +41,17 @@ Change ReadChange(const v1::Change& in);
 
 // The payload of an entry of commands: the commands' own bytes, one after another.
 std::string EncodePayload(absl::Span<const absl::string_view> commands);
-absl::StatusOr<std::vector<Command>> DecodePayload(absl::string_view bytes);
+absl::StatusOr<std::vector<Command>> DecodePayload(absl::string_view bytes,
+                                                   std::uint32_t newest = kMachineVersion);
 
 std::string EncodeGenesis(const Genesis& genesis);
-absl::StatusOr<Genesis> DecodeGenesis(absl::string_view bytes);
+absl::StatusOr<Genesis> DecodeGenesis(absl::string_view bytes,
+                                      std::uint32_t newest = kMachineVersion);
+
+// The payload of an entry that raises the machine's version.
+std::string EncodeVersionRaise(std::uint32_t version);
+absl::StatusOr<std::uint32_t> DecodeVersionRaise(absl::string_view bytes,
+                                                 std::uint32_t newest = kMachineVersion);
 
 }  // namespace tenure::machine
 

@@ -142,6 +142,8 @@ void Write(const ClusterStatus& in, v1::ClusterStatus* out) {
   out->set_sessions(in.sessions);
   out->set_locks(in.locks);
   out->set_state_hash(in.state_hash);
+  out->set_machine_version(in.machine_version);
+  out->set_newest_machine_version(in.newest_machine_version);
   out->set_may_stop_one(in.may_stop_one);
   out->set_message(in.message);
   for (const MemberStatus& member : in.members) Write(member, out->add_members());
@@ -275,6 +277,8 @@ ClusterStatus Read(const v1::ClusterStatus& in) {
   out.sessions = in.sessions();
   out.locks = in.locks();
   out.state_hash = in.state_hash();
+  out.machine_version = in.machine_version();
+  out.newest_machine_version = in.newest_machine_version();
   out.may_stop_one = in.may_stop_one();
   out.message = in.message();
   for (const v1::MemberStatus& member : in.members()) {

@@ -225,11 +225,6 @@ absl::Status Machine::Start(const Genesis& genesis, std::int64_t stamp_ns) {
   if (genesis.machine_version == 0) {
     return absl::InvalidArgumentError("genesis: no machine version");
   }
-  if (genesis.machine_version > kMachineVersion) {
-    return absl::UnimplementedError(absl::StrCat("genesis: needs machine version ",
-                                                 genesis.machine_version, "; this program has ",
-                                                 kMachineVersion));
-  }
   if (genesis.first_revision >= kRevisionMax) {
     return absl::InvalidArgumentError("genesis: the first revision is not below 2^53");
   }
@@ -245,6 +240,13 @@ absl::Status Machine::Start(const Genesis& genesis, std::int64_t stamp_ns) {
   core.hash.AddSigned(core.now_ns);
   AddLimits(core.limits, core.hash);
   return absl::OkStatus();
+}
+
+void Machine::RaiseVersion(std::uint32_t version) {
+  Core& core = impl_->core;
+  if (version <= core.version) return;
+  core.version = version;
+  core.hash.Add(version);
 }
 
 Applied Machine::Apply(std::int64_t stamp_ns, absl::Span<const Command> commands) {

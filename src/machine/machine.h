@@ -73,8 +73,11 @@ class Machine {
   Machine(Machine&&) noexcept;
   Machine& operator=(Machine&&) noexcept;
 
-  // Entry 1. An error if the genesis needs a newer machine or is malformed: the member must stop.
+  // Entry 1. An error if the genesis is malformed: the member must stop.
   absl::Status Start(const Genesis& genesis, std::int64_t stamp_ns);
+
+  // Commands that need this version are taken from now on. It never falls.
+  void RaiseVersion(std::uint32_t version);
 
   // Applies one entry: sets the time to `stamp_ns`; ends every session that is due, with its waits;
   // runs other timers by (due, id); then hand-overs and clean-up, a bounded number; then the

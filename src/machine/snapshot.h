@@ -5,6 +5,7 @@
 #define TENURE_MACHINE_SNAPSHOT_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -48,7 +49,8 @@ class SnapshotReader {
 // kDataLoss for what is damaged or cut short, kUnimplemented for what a newer version wrote.
 class SnapshotWriter {
  public:
-  SnapshotWriter();
+  // `newest`: see DecodeCommand.
+  explicit SnapshotWriter(std::uint32_t newest = kMachineVersion);
   ~SnapshotWriter();
   SnapshotWriter(SnapshotWriter&&) noexcept;
   SnapshotWriter& operator=(SnapshotWriter&&) noexcept;

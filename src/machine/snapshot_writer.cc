@@ -41,6 +41,7 @@ bool Known(const google::protobuf::Message& message) {
 
 class SnapshotWriter::Impl {
  public:
+  explicit Impl(std::uint32_t newest) : newest_(newest) {}
   absl::Status Add(absl::string_view chunk);
   absl::StatusOr<Machine> Finish();
 
@@ -72,6 +73,7 @@ class SnapshotWriter::Impl {
   absl::Status LinkEvents();
   absl::Status LinkLocks();
 
+  const std::uint32_t newest_;
   absl::Status status_;
   Machine machine_;
   std::string buffer_;
@@ -165,10 +167,10 @@ absl::Status SnapshotWriter::Impl::Take(absl::string_view bytes) {
 
 absl::Status SnapshotWriter::Impl::TakeHeader(const v1::SnapshotHeader& in) {
   if (records_ != 0) return Damaged("it has two headers");
-  if (in.machine_version() > kMachineVersion) {
+  if (in.machine_version() > newest_) {
     return absl::UnimplementedError(absl::StrCat("the snapshot is of machine version ",
                                                  in.machine_version(), "; this program has ",
-                                                 kMachineVersion));
+                                                 newest_, ": start the newer one"));
   }
   if (!Known(in.limits())) {
     return UnknownField();
@@ -422,7 +424,7 @@ absl::StatusOr<Machine> SnapshotWriter::Impl::Finish() {
 // ---- The writer
 // ----------------------------------------------------------------------------------
 
-SnapshotWriter::SnapshotWriter() : impl_(std::make_unique<Impl>()) {}
+SnapshotWriter::SnapshotWriter(std::uint32_t newest) : impl_(std::make_unique<Impl>(newest)) {}
 SnapshotWriter::~SnapshotWriter() = default;
 SnapshotWriter::SnapshotWriter(SnapshotWriter&&) noexcept = default;
 SnapshotWriter& SnapshotWriter::operator=(SnapshotWriter&&) noexcept = default;

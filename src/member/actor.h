@@ -210,6 +210,16 @@ class Actor final : public Node, public TransportSink {
   // Then a cluster that never held anything is given up for another one, by itself.
   void MaybeStartAnew();
 
+  // ---- versions.cc
+  void OnMachineVersion();
+  absl::Status RaiseVersion(const raft::Entry& entry);
+  // As far as its program said; 0: it did not.
+  std::uint32_t VersionOf(const MemberId& id) const;
+  void AskForVersions();
+  void MaybeProposeVersion();
+  // Empty if nothing holds a newer version back.
+  std::string VersionHeldBack() const;
+
   // ---- recall.cc
   // What a peer attests by this message.
   void Witness(const MemberId& from, const raft::Message& message);
@@ -271,6 +281,7 @@ class Actor final : public Node, public TransportSink {
   const std::shared_ptr<Anchor> anchor_;
   mutable MemberOptions options_;  // mutable for `log`, which is called from const methods
   NodeEnvironment environment_;
+  const std::uint32_t newest_version_;  // of the machine's rules that this program has
   const std::vector<Peer> members_;
   const MemberId self_;
   const std::string address_;
@@ -291,7 +302,8 @@ class Actor final : public Node, public TransportSink {
   std::optional<raft::Core> core_;
   Instant core_deadline_ = Instant::InfiniteFuture();
   machine::Machine machine_;
-  std::uint32_t machine_version_ = 0;  // active; 0: entry 1 is not applied yet
+  std::uint32_t machine_version_ = 0;   // active; 0: entry 1 is not applied yet
+  std::uint32_t proposed_version_ = 0;  // as a leader, the last time
   ClusterClock clock_;
   ClusterId cluster_;
 

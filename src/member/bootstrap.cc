@@ -123,6 +123,7 @@ void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const Hello& 
   known.cluster = cluster;
   known.asserts_new = hello.asserts_new;
   known.has_log = hello.has_log;
+  known.machine_version = hello.machine_version;
   known.same_list = hello.config_digest == options_.config_digest;
   if (hello.answer_wanted) SendHello(from, /*answer_wanted=*/false);
   if (Disagrees(known) && !std::exchange(known.told, true)) {
@@ -164,7 +165,8 @@ void Bootstrap::HelloWhileIn(const MemberId& from, Heard& known) {
     Send(from, BootstrapPropose{cluster_, first ? *first_ : raft::Entry(), /*invitation=*/true});
     return;
   }
-  out_.strangers.push_back({from, false, false});
+  const bool can_follow = known.machine_version >= required_version_;
+  if (can_follow) out_.strangers.push_back({from, false, false});
   AskForLoss(from);
   std::string reason =
       absl::StrCat("cluster ", cluster_.ToString(), " does not name this incarnation");
@@ -174,6 +176,11 @@ void Bootstrap::HelloWhileIn(const MemberId& from, Heard& known) {
         from.name, " restarted without its memory: cluster ", cluster_.ToString(),
         " counts its incarnation ", absl::Hex(server.id.incarnation, absl::kZeroPad16),
         " as lost, and this one not at all until it has caught up and taken its place");
+  }
+  if (!can_follow) {
+    reason = absl::StrCat("cluster ", cluster_.ToString(), " needs machine version ",
+                          required_version_, ", and the program of this one has ",
+                          known.machine_version, ": start the newer one");
   }
   if (!std::exchange(known.told, true)) {
     out_.log.push_back(absl::StrCat(from.ToString(), " is not counted: ", reason));
@@ -198,6 +205,7 @@ void Bootstrap::SendHello(MemberId to, bool answer_wanted) {
   hello.answer_wanted = answer_wanted;
   hello.accepted_number = accepted_number();
   hello.config_digest = options_.config_digest;
+  hello.machine_version = options_.machine_version;
   hello.has_log = hello.in && configuration_ != nullptr && !configuration_->voters.empty();
   Send(std::move(to), hello);
 }
@@ -230,8 +238,12 @@ void Bootstrap::MaybePropose() {
 
 void Bootstrap::Propose() {
   bool all_new = options_.assert_new;
-  for (const auto& [name, known] : known_) all_new = all_new && known.asserts_new;
-  absl::StatusOr<std::string> genesis = options_.make_genesis(all_new);
+  std::uint32_t version = options_.machine_version;
+  for (const auto& [name, known] : known_) {
+    all_new = all_new && known.asserts_new;
+    version = std::min(version, known.machine_version);
+  }
+  absl::StatusOr<std::string> genesis = options_.make_genesis(all_new, version);
   if (!genesis.ok()) {
     if (refused_ != genesis.status().message()) {
       refused_ = std::string(genesis.status().message());
@@ -453,6 +465,13 @@ bool Bootstrap::Present(const std::string& name, Instant now) const {
 bool Bootstrap::IsFree(const std::string& name, Instant now) const {
   const auto it = known_.find(name);
   return it != known_.end() && !it->second.in && Fresh(it->second, now);
+}
+
+std::uint32_t Bootstrap::MachineVersionOf(const MemberId& id) const {
+  const auto it = known_.find(id.name);
+  return it == known_.end() || it->second.incarnation != id.incarnation
+             ? 0
+             : it->second.machine_version;
 }
 
 bool Bootstrap::Named(const MemberId& id) const {

@@ -46,8 +46,12 @@ struct BootstrapOptions {
   bool assert_new = false;
   std::uint64_t seed = 0;
   absl::Duration step = absl::Milliseconds(100);  // a few round trips
-  // The payload of entry 1. `all_new`: every voter asserts that no earlier holder lives.
-  absl::AnyInvocable<absl::StatusOr<std::string>(bool all_new)> make_genesis;
+  // The newest version of the machine's rules that this program has.
+  std::uint32_t machine_version = 0;
+  // The payload of entry 1. `all_new`: every voter asserts that no earlier holder lives; and all of
+  // them have that version of the machine's rules.
+  absl::AnyInvocable<absl::StatusOr<std::string>(bool all_new, std::uint32_t machine_version)>
+      make_genesis;
   // Whether this member could run a machine that begins so.
   absl::AnyInvocable<absl::Status(absl::string_view genesis)> check_genesis;
 };
@@ -106,6 +110,9 @@ class Bootstrap {
   // Whom this member's cluster consists of, when it is in.
   void SetConfiguration(std::shared_ptr<const raft::Configuration> configuration);
 
+  // What a member's program must have to be let in, from now on.
+  void RequireVersion(std::uint32_t machine_version) { required_version_ = machine_version; }
+
   State state() const { return state_; }
   // By the configuration that it was given.
   bool Named(const MemberId& id) const;
@@ -120,6 +127,8 @@ class Bootstrap {
   bool IsFree(const std::string& name, Instant now) const;
   // The incarnation in which a member of that name was last heard; 0: never.
   std::uint64_t HeardIncarnation(const std::string& name) const;
+  // The newest version of the machine's rules that it said its program has; 0: it never did.
+  std::uint32_t MachineVersionOf(const MemberId& id) const;
 
  private:
   struct Heard {
@@ -130,6 +139,7 @@ class Bootstrap {
     bool asserts_new = false;
     bool same_list = true;
     bool has_log = false;
+    std::uint32_t machine_version = 0;
     bool told = false;  // what is odd about it was said to people
   };
   struct Accepted {
@@ -201,6 +211,7 @@ class Bootstrap {
   std::map<std::string, std::uint64_t> starts_;  // to send once in
   std::set<MemberId> invited_;                   // as learners
   std::set<std::string> welcome_;
+  std::uint32_t required_version_ = 0;
 
   Instant now_;
   Output out_;

@@ -70,11 +70,13 @@ void Actor::TendMembers() {
     ask_at_ = now_ + kAskEvery * options_.heartbeat_interval;
     AskForLosses();
     GreetTheAdded();
+    AskForVersions();
   }
   KeepAttestations();
   GoOnWithChanges();
   if (leader_.empty()) MaybeStartAnew();
   if (!MayConfigure()) return;
+  MaybeProposeVersion();
   // The exchange: in one joint change, and only once the loss is attested by name (rule 10).
   const raft::Configuration& now = core_->configuration();
   for (const raft::Server& learner : now.learners) {

@@ -43,16 +43,6 @@ BootstrapOptions BootstrapOptionsOf(Beginning& beginning) {
   options.assert_new = beginning.options.assert_new;
   options.seed = MixSeed(beginning.seed, beginning.self);
   options.step = beginning.options.heartbeat_interval;
-  options.check_genesis = [](absl::string_view bytes) {
-    absl::StatusOr<machine::Genesis> genesis = machine::DecodeGenesis(bytes);
-    if (!genesis.ok()) return genesis.status();
-    if (genesis->machine_version > kMachineVersion) {
-      return absl::UnimplementedError(absl::StrCat("it needs machine version ",
-                                                   genesis->machine_version, ", this program has ",
-                                                   kMachineVersion, "; upgrade it"));
-    }
-    return absl::OkStatus();
-  };
   return options;
 }
 
@@ -92,6 +82,7 @@ Actor::Actor(Beginning beginning, Transport* transport, Storage* storage)
     : anchor_(std::make_shared<Anchor>()),
       options_(std::move(beginning.options)),
       environment_(std::move(beginning.environment)),
+      newest_version_(environment_.machine_version),
       members_(beginning.members),
       self_(beginning.self),
       address_(beginning.address),
@@ -105,13 +96,19 @@ Actor::Actor(Beginning beginning, Transport* transport, Storage* storage)
             beginning.options.assert_new = options_.assert_new;
             beginning.options.heartbeat_interval = options_.heartbeat_interval;
             BootstrapOptions options = BootstrapOptionsOf(beginning);
-            options.make_genesis = [this](bool all_new) -> absl::StatusOr<std::string> {
+            options.machine_version = newest_version_;
+            options.check_genesis = [this](absl::string_view bytes) {
+              return machine::DecodeGenesis(bytes, newest_version_).status();
+            };
+            options.make_genesis = [this](bool all_new,
+                                          std::uint32_t version) -> absl::StatusOr<std::string> {
               // wall-clock: a new cluster's first revision rises above an earlier one's
               const auto now = [] { return absl::Now(); };
               const absl::Time wall = environment_.wall_clock ? environment_.wall_clock() : now();
               absl::StatusOr<machine::Genesis> genesis =
                   MakeGenesis({options_.ttl_max, options_.clock_drift_max, all_new}, wall);
               if (!genesis.ok()) return genesis.status();
+              genesis->machine_version = version;
               return machine::EncodeGenesis(*genesis);
             };
             return options;

@@ -61,6 +61,8 @@ struct NodeEnvironment {
   // Read when this member proposes a new cluster, for its first revision and for nothing else; the
   // wall clock unless set. A simulator sets it, so that a seed replays a run.
   absl::AnyInvocable<absl::Time()> wall_clock;
+  // The newest version of the machine's rules that this program has. A test may play another one.
+  std::uint32_t machine_version = kMachineVersion;
   NodeObserver* observer = nullptr;  // outlives the Node; null: nobody looks
 };
 

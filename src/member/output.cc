@@ -120,10 +120,11 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
       return absl::DataLossError(
           "a cluster's first entry must be its configuration and first state");
     }
-    absl::StatusOr<machine::Genesis> genesis = machine::DecodeGenesis(*entry.payload);
+    absl::StatusOr<machine::Genesis> genesis =
+        machine::DecodeGenesis(*entry.payload, newest_version_);
     if (!genesis.ok()) return genesis.status();
     if (absl::Status status = machine_.Start(*genesis, entry.stamp_ns); !status.ok()) return status;
-    machine_version_ = genesis->machine_version;
+    OnMachineVersion();
     if (const std::string why = HeldBack(); !why.empty()) Log(why);
     OnConfiguration(entry.configuration);
     if (environment_.observer != nullptr)
@@ -145,12 +146,16 @@ absl::Status Actor::ApplyEntry(const raft::Entry& entry) {
     }
   }
   if (own.asked.empty() && entry.kind == raft::EntryKind::kCommands && entry.payload_bytes() > 0) {
-    absl::StatusOr<std::vector<Command>> commands = machine::DecodePayload(*entry.payload);
+    absl::StatusOr<std::vector<Command>> commands =
+        machine::DecodePayload(*entry.payload, newest_version_);
     if (!commands.ok()) return commands.status();
     own.commands = *std::move(commands);
   }
   held_commands_ |= entry.kind == raft::EntryKind::kCommands && entry.payload_bytes() > 0;
   const machine::Applied applied = machine_.Apply(entry.stamp_ns, own.commands);
+  if (entry.kind == raft::EntryKind::kVersion) {
+    if (absl::Status status = RaiseVersion(entry); !status.ok()) return status;
+  }
   if (environment_.observer != nullptr)
     environment_.observer->OnApplied(cluster_, entry, own.commands, applied, machine_);
   for (std::size_t i = 0; i < own.asked.size(); ++i) {

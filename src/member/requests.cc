@@ -58,7 +58,7 @@ void Actor::AdmitWrite(AskerRef ref, ClientRequest& request) {
   const Asked asked{ref, request.id};
   std::string why;
   if (!HasRoom(/*reserved=*/true, &why)) return Refuse(asked, Refusal::kOverloaded, std::move(why));
-  absl::StatusOr<Command> command = machine::DecodeCommand(request.command);
+  absl::StatusOr<Command> command = machine::DecodeCommand(request.command, newest_version_);
   if (!command.ok()) {
     return Refuse(asked,
                   absl::IsUnimplemented(command.status()) ? Refusal::kVersion : Refusal::kInvalid,
@@ -95,7 +95,7 @@ void Actor::AdmitRead(AskerRef ref, ClientRequest& request) {
     read.session = request.session;
     read.after = request.after;
   } else {
-    absl::StatusOr<Command> command = machine::DecodeCommand(request.command);
+    absl::StatusOr<Command> command = machine::DecodeCommand(request.command, newest_version_);
     if (!command.ok()) {
       return Refuse(asked,
                     absl::IsUnimplemented(command.status()) ? Refusal::kVersion : Refusal::kInvalid,

@@ -73,7 +73,7 @@ bool Actor::FillChunk(raft::SnapshotRequest& request) {
 // ---- Installing
 
 absl::Status Actor::Restore(const raft::SnapshotInfo& snapshot) {
-  machine::SnapshotWriter writer;
+  machine::SnapshotWriter writer(newest_version_);
   for (std::uint64_t at = 0; at < snapshot.bytes;) {
     absl::StatusOr<raft::Payload> chunk = storage_->ReadSnapshot(snapshot.index, at);
     if (!chunk.ok()) return chunk.status();
@@ -88,7 +88,7 @@ absl::Status Actor::Restore(const raft::SnapshotInfo& snapshot) {
 
 void Actor::Install(const raft::InstallPiece& piece) {
   if (!failed_.ok()) return;
-  if (piece.offset == 0) writer_.emplace();
+  if (piece.offset == 0) writer_.emplace(newest_version_);
   absl::Status status = writer_->Add(*piece.data);
   if (status.ok() && !piece.last) return;
   if (status.ok()) {
@@ -110,7 +110,7 @@ void Actor::Install(const raft::InstallPiece& piece) {
 void Actor::BecomeMachine(machine::Machine machine, Index applied) {
   reader_.reset();  // it reads the machine that was
   machine_ = std::move(machine);
-  machine_version_ = machine_.version();
+  OnMachineVersion();
   applied_ = applied_told_ = applied;
   held_commands_ = true;  // as far as can be told
 }

@@ -62,6 +62,8 @@ ClusterStatus Actor::Status() const {
   status.sessions = machine_.session_count();
   status.locks = machine_.lock_count();
   status.state_hash = machine_.StateHash();
+  status.machine_version = machine_version_;
+  status.newest_machine_version = newest_version_;
 
   const raft::Configuration& configuration = core_->configuration();
   std::size_t reachable_voters = 0;
@@ -155,6 +157,7 @@ std::string Actor::Advice(const ClusterStatus& status) const {
   }
   if (leading() && Silent()) advice.push_back("clients wait until a lost member is replaced");
   if (std::string why = HeldBack(); !why.empty()) advice.push_back(std::move(why));
+  if (std::string why = VersionHeldBack(); !why.empty()) advice.push_back(std::move(why));
   if (status.log_bytes >= options_.log_bytes_max - options_.log_bytes_max / 10) {
     advice.push_back("the log is nearly full: new commands are refused");
   }

@@ -92,7 +92,7 @@ void Core::Impl::On(Propose& propose) {
   Entry entry;
   entry.index = log_.last_index() + 1;
   entry.term = term_;
-  entry.kind = EntryKind::kCommands;
+  entry.kind = propose.kind;
   entry.stamp_ns = std::max(propose.stamp_ns, log_.last_stamp_ns());
   entry.payload = std::move(propose.payload);
   out_.proposed = Output::Proposed{entry.index, entry.term};

@@ -92,6 +92,7 @@ struct WriteFailed {
 struct Propose {
   Payload payload;
   std::int64_t stamp_ns = 0;
+  EntryKind kind = EntryKind::kCommands;  // not kConfiguration
 };
 // Asks for a linearizable read (ReadIndex, section 6.4). Answered in Output::reads_ready or
 // reads_refused. Ids are the caller's own and are unique among those pending.

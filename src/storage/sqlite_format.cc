@@ -150,7 +150,7 @@ absl::StatusOr<raft::Entry> DecodeEntry(absl::string_view content) {
   if (!from.ParseFromArray(content.data(), static_cast<int>(content.size()))) {
     return absl::DataLossError("it cannot be parsed");
   }
-  if (from.kind() > static_cast<std::uint32_t>(raft::EntryKind::kConfiguration)) {
+  if (from.kind() > static_cast<std::uint32_t>(raft::kLastEntryKind)) {
     return absl::DataLossError("it is of a kind that this version does not know");
   }
   raft::Entry entry;

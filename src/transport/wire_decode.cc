@@ -27,7 +27,7 @@ bool ParseEntry(absl::string_view bytes, raft::Entry* entry, bool* known) {
     } else if (reader.Is(2, WireType::kVarint)) {
       entry->term = reader.number();
     } else if (reader.Is(3, WireType::kVarint)) {
-      *known &= reader.number() <= static_cast<std::uint64_t>(raft::EntryKind::kConfiguration);
+      *known &= reader.number() <= static_cast<std::uint64_t>(raft::kLastEntryKind);
       entry->kind = static_cast<raft::EntryKind>(reader.number());
     } else if (reader.Is(4, WireType::kVarint)) {
       entry->stamp_ns = static_cast<std::int64_t>(reader.number());
@@ -165,7 +165,8 @@ Parsed ParseHandshake(std::uint32_t kind, absl::string_view bytes, PeerBody* bod
     case field::kHandshakeHello:
       return Convert<v1::Hello>(bytes, body, [](const v1::Hello& from) {
         return Handshake(Hello{from.in(), from.asserts_new(), from.answer_wanted(),
-                               from.accepted_number(), from.config_digest(), from.has_log()});
+                               from.accepted_number(), from.config_digest(), from.has_log(),
+                               from.machine_version()});
       });
     case field::kBootstrapPropose:
       return ParsePropose(bytes, body);

@@ -137,6 +137,7 @@ class PreparedBody {
       to.set_accepted_number(from.accepted_number);
       to.set_config_digest(from.config_digest);
       to.set_has_log(from.has_log);
+      to.set_machine_version(from.machine_version);
     });
   }
   void Prepare(const BootstrapAccept& from) {

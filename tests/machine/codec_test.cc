@@ -93,6 +93,8 @@ std::vector<Reply> AllReplies() {
   status.sessions = 12;
   status.locks = 13;
   status.state_hash = kBig;
+  status.machine_version = 14;
+  status.newest_machine_version = 15;
   status.may_stop_one = true;
   status.message = "all is well";
   status.members = {{{"n1", 3}, "127.0.0.1:7401", "leader", true, 8}};
@@ -210,6 +212,16 @@ TEST(CodecTest, RepliesComeBack) {
   EXPECT_EQ(status.leader, (MemberId{"n2", 4}));
   EXPECT_EQ(status.members.at(0).address, "127.0.0.1:7401");
   EXPECT_EQ(status.state_hash, kBig);
+}
+
+TEST(CodecTest, ARaiseOfTheVersionComesBack) {
+  const std::string bytes = EncodeVersionRaise(7);
+  EXPECT_EQ(*DecodeVersionRaise(bytes, 7), 7u);
+  EXPECT_EQ(DecodeVersionRaise(bytes, 6).status().code(), absl::StatusCode::kUnimplemented);
+  for (const std::string& wrong :
+       {EncodeVersionRaise(0), std::string(), std::string("garbage"), bytes + "\x78\x01"}) {
+    EXPECT_EQ(DecodeVersionRaise(wrong, 7).status().code(), absl::StatusCode::kInvalidArgument);
+  }
 }
 
 TEST(CodecTest, EventsComeBack) {

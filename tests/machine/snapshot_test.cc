@@ -270,6 +270,29 @@ TEST_F(SnapshotTest, RecordsThatDoNotFitTogetherAreRefused) {
   EXPECT_EQ(restore(unknown).code(), absl::StatusCode::kUnimplemented);
 }
 
+TEST_F(SnapshotTest, ARaisedVersionIsStateLikeAnyOther) {
+  Client client = Open();
+  Command acquire = client.Next(AcquireLock{"a", 0, ""});
+  acquire.machine_version = kMachineVersion + 1;
+  EXPECT_EQ(Do(acquire).code, ReplyCode::kVersion);
+  const std::uint64_t before = machine.StateHash();
+  machine.RaiseVersion(kMachineVersion + 1);
+  const std::uint64_t raised = machine.StateHash();
+  EXPECT_NE(raised, before);
+  machine.RaiseVersion(kMachineVersion);
+  EXPECT_EQ(machine.version(), kMachineVersion + 1) << "it never falls";
+  EXPECT_EQ(machine.StateHash(), raised);
+  EXPECT_EQ(Do(acquire).code, ReplyCode::kOk);
+  const std::string bytes = Snapshot(machine);
+  EXPECT_EQ(Restore(bytes).status().code(), absl::StatusCode::kUnimplemented);
+  SnapshotWriter newer(kMachineVersion + 1);
+  ASSERT_TRUE(newer.Add(bytes).ok());
+  const absl::StatusOr<Machine> restored = newer.Finish();
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  EXPECT_EQ(restored->version(), kMachineVersion + 1);
+  EXPECT_EQ(restored->StateHash(), machine.StateHash());
+}
+
 TEST_F(SnapshotTest, X2_ALengthAllocatesNothing) {
   const std::string header = Snapshot(machine).substr(0, 2);
   for (const std::string& head :

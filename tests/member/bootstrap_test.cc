@@ -59,7 +59,8 @@ class Village {
     options.config_digest = digest;
     options.assert_new = asserts_new;
     options.seed = last_incarnation_ * 7919;
-    options.make_genesis = [](bool all_new) -> absl::StatusOr<std::string> {
+    options.machine_version = 7;
+    options.make_genesis = [](bool all_new, std::uint32_t) -> absl::StatusOr<std::string> {
       return std::string(all_new ? "new" : "old");
     };
     options.check_genesis = [](absl::string_view) { return absl::OkStatus(); };
@@ -183,6 +184,18 @@ TEST(Bootstrap, NewMeansThatEveryVoterSaysSo) {
   for (int i = 0; i < 3; ++i) all.Start(i, true);
   all.DeliverAll();
   EXPECT_EQ(*all.at(0).entering->first.payload, "new");
+}
+
+// Another process under its name may have another program.
+TEST(Bootstrap, WhatAProgramHasIsKnownOfThatIncarnationAlone) {
+  Village village(3);
+  for (int i = 0; i < 3; ++i) village.Start(i);
+  village.Greet();
+  const Bootstrap& first = *village.at(0).bootstrap;
+  const MemberId second = village.at(1).id;
+  EXPECT_EQ(first.MachineVersionOf(second), 7u);
+  EXPECT_EQ(first.MachineVersionOf({second.name, second.incarnation + 1}), 0u);
+  EXPECT_EQ(first.MachineVersionOf({"n9", 1}), 0u);
 }
 
 TEST(Bootstrap, WhoHasAnotherListIsNamed) {

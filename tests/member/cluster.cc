@@ -103,6 +103,8 @@ void Cluster::Start(int i, bool must_succeed) {
   NodeEnvironment environment;
   environment.wall_clock = [this] { return options_.wall_clock; };
   environment.observer = options_.observer;
+  if (const auto it = options_.machine_versions.find(i); it != options_.machine_versions.end())
+    environment.machine_version = it->second;
   absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(
       std::move(options), process.transport.get(), process.storage.get(), std::move(environment));
   EXPECT_TRUE(node.ok() || !must_succeed) << node.status();

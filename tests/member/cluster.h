@@ -30,6 +30,8 @@ struct ClusterOptions {
   std::function<void(int i, const Envelope&)> on_send;
   absl::Time wall_clock = absl::FromUnixSeconds(1'790'000'000);
   NodeObserver* observer = nullptr;  // of every member
+  // The machine version that the program of member `i` has, from its next start on.
+  std::map<int, std::uint32_t> machine_versions;
 };
 
 class Cluster {
