@@ -195,6 +195,9 @@ class Actor final : public Node, public TransportSink {
   void AskForLosses();
   void GreetTheAdded();
   void TellRemoved(const MemberId& id, std::string reason);
+  void TellLost(const MemberId& id) {
+    TellRemoved(id, "a younger incarnation attested that this one is lost");
+  }
   void UpdatePeers();
   // Clients hear nothing from a leader that commits without an ordinary majority (BOOTSTRAP rule
   // 11).

@@ -81,6 +81,13 @@ void Actor::TendMembers() {
   const raft::Configuration& now = core_->configuration();
   for (const raft::Server& learner : now.learners) {
     const raft::Server* voter = FindName(now.voters, learner.id.name);
+    if (voter != nullptr && core_->lost(learner.id)) {
+      Log(absl::StrCat(learner.id.ToString(), ", a learner, is lost, and no member any more"));
+      raft::Configuration next = now;
+      std::erase(next.learners, learner);
+      Configure(std::move(next));
+      return;
+    }
     if (voter == nullptr || !core_->lost(voter->id) || !CaughtUp(learner.id)) continue;
     Log(absl::StrCat("exchanges ", voter->id.ToString(), " for ", learner.id.ToString()));
     Promote(learner);
@@ -320,6 +327,8 @@ void Actor::HandOver(absl::AnyInvocable<void(absl::Status) &&> done) {
 
 void Actor::OnStranger(const Bootstrap::Output::Stranger& stranger) {
   if (!leading() || core_->commit_index() < core_->term_start_index()) return;
+  // What it said may be old, and on its way for long.
+  if (core_->lost(stranger.id)) return TellLost(stranger.id);
   const raft::Configuration& now = core_->configuration();
   const raft::Server* earlier = nullptr;
   for (const auto* servers : {&now.learners, &now.voters_outgoing, &now.voters}) {
@@ -356,7 +365,13 @@ void Actor::OnLost(const MemberId& who) {
 
 void Actor::AskForLosses() {
   const raft::Configuration& now = core_->configuration();
-  for (const auto* servers : {&now.voters, &now.voters_outgoing}) {
+  // Whom this member takes the place of is lost: the leader that began the exchange had heard so
+  // (BOOTSTRAP rule 10), and nobody else may be left who has.
+  const raft::Server* const before = FindName(now.voters_outgoing, self_.name);
+  const raft::Server* const after = FindName(now.voters, self_.name);
+  if (before != nullptr && after != nullptr && before->id != self_ && after->id == self_)
+    OnLost(MemberId(before->id));
+  for (const auto* servers : {&now.voters, &now.voters_outgoing, &now.learners}) {
     for (const raft::Server& server : *servers) {
       if (server.id.name == self_.name || core_->lost(server.id)) continue;
       const auto progress = core_->progress(server.id);

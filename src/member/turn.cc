@@ -132,7 +132,7 @@ void Actor::TakeFromPeer(Envelope& envelope) {
   // member heed another cluster's (rule 13).
   if (!core_.has_value() || envelope.cluster != cluster_) return;
   if (core_->lost(envelope.from)) {
-    return TellRemoved(envelope.from, "a younger incarnation attested that this one is lost");
+    return TellLost(envelope.from);
   }
   if (const auto* message = std::get_if<raft::Message>(&envelope.body);
       message != nullptr && std::holds_alternative<raft::VoteRequest>(*message) && leading() &&

@@ -334,6 +334,84 @@ TEST(Node, ARemovedMemberCanBeAddedAgainWithItsData) {
   }
 }
 
+// What an incarnation said that is long lost may come late, also to those who never heard that it
+// is lost.
+TEST(Node, WhatOneThatIsLostSaidLongAgoMakesItNoMember) {
+  for (const bool known : {true, false}) {
+    int came_back = 0;
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      SCOPED_TRACE(seed);
+      World world(seed);
+      Cluster cluster(world);
+      cluster.StartAll();
+      ASSERT_TRUE(cluster.AwaitConverged());
+      testing::LinkOptions link;
+      link.duplication = 1;
+      link.duplicate_delay = absl::Seconds(60);
+      world.network().SetDefaults(link);
+      const int twice = Other(cluster, cluster.Leader());
+      std::vector<int> restarts = {twice, twice};
+      for (int i = 0; !known && i < 3; ++i) restarts.push_back(i);
+      for (const int i : restarts) {
+        cluster.Restart(i);
+        ASSERT_TRUE(world.RunUntil(
+            [&] {
+              const int leader = cluster.Leader();
+              return leader >= 0 && leader != i && TookItsPlace(cluster, leader, i);
+            },
+            absl::Seconds(30)));
+      }
+      link.duplication = 0;
+      world.network().SetDefaults(link);
+      world.RunFor(absl::Minutes(2));
+      ASSERT_TRUE(cluster.AwaitConverged());
+      const ClusterStatus status = cluster.Status(cluster.Leader());
+      EXPECT_EQ(status.members.size(), 3u);
+      EXPECT_TRUE(status.may_stop_one) << status.message;
+      for (int i = 0; i < 3; ++i) came_back += cluster.Logged(i, "is lost, and no member") ? 1 : 0;
+    }
+    if (known) {
+      EXPECT_EQ(came_back, 0);
+    } else {
+      EXPECT_GT(came_back, 0) << "it did not come to that";
+    }
+  }
+}
+
+// The exchange is in the log of whoever takes the place, and the leader that had heard of the loss
+// is back without it: nobody else than the one that took the place can say that the loss is one.
+TEST(Node, AnExchangeOutlivesItsLeader) {
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed);
+    Cluster cluster(world, {.size = 2, .durable = true, .disk_latency_max = absl::Milliseconds(8)});
+    cluster.StartAll();
+    ASSERT_TRUE(cluster.AwaitConverged());
+    const int leader = cluster.Leader();
+    const int lost = 1 - leader;
+    {
+      auto port = Caller::Port(cluster, leader);
+      OpenSessionOn(*port, absl::Seconds(60), 1);  // so that entries of time follow
+    }
+    cluster.Kill(lost);
+    cluster.machine(lost).disk().Wipe();
+    cluster.Start(lost);
+    ASSERT_TRUE(
+        world.RunUntil([&] { return cluster.Logged(leader, "exchanges"); }, absl::Seconds(30)));
+    world.RunFor(world.RandomDuration(absl::ZeroDuration(), absl::Milliseconds(12)));
+    cluster.Kill(leader);
+    world.RunFor(absl::Seconds(2));
+    cluster.Start(leader);
+    ASSERT_TRUE(world.RunUntil(
+        [&] {
+          const int leads = cluster.Leader();
+          return leads >= 0 && TookItsPlace(cluster, leads, lost);
+        },
+        absl::Seconds(30)));
+    ASSERT_TRUE(cluster.AwaitConverged());
+  }
+}
+
 TEST(Node, ALeaderThatIsToBeRemovedHandsOverFirst) {
   World world(33);
   Cluster cluster(world);
