@@ -212,6 +212,15 @@ void Faults::Wipe() {
   Later(AWhile(absl::Seconds(3)), [this] { ReviveMembers(); });
 }
 
+bool Faults::Upgrade(int i) {
+  if (members_.upgraded(i) || !members_.running(i) || !members_.MayForget(i)) return false;
+  scene_.line.Say(absl::StrCat(members_.name(i), " is killed, and starts with a newer program"));
+  members_.Upgrade(i);
+  members_.Kill(i);
+  Later(AWhile(absl::Seconds(3)), [this] { ReviveMembers(); });
+  return true;
+}
+
 bool Faults::DoToMember(Fault fault, int i) {
   VirtualNode& machine = members_.machine(i);
   switch (fault) {
@@ -250,6 +259,8 @@ bool Faults::DoToMember(Fault fault, int i) {
     }
     case Fault::kMembers:
       return operator_.Replace(i, AWhile(absl::Seconds(10)));
+    case Fault::kUpgrade:
+      return Upgrade(i);
     case Fault::kSlow:
       machine.SetTurnCost(
           scene_.world.RandomDuration(absl::Milliseconds(1), absl::Milliseconds(60)));

@@ -41,6 +41,7 @@ class Faults {
   bool DoToMember(Fault fault, int i);
   bool DoToDisk(Fault fault, int i);
   bool GoBackLater(int i);
+  bool Upgrade(int i);
   bool DoToClient(Fault fault, int i);
   void Partition();
   void Wipe();

@@ -58,6 +58,7 @@ class Member final : public member::NodeObserver {
   bool kill_once_durable_ = false;
   std::size_t keep_ = 0;
   bool out_ = false;
+  bool upgraded_ = false;
   bool led_since_copy_ = false;
   bool back_unjudged_ = false;  // it went back, and nobody has said what that means
   bool condemned_ = false;      // a fault that ends this process is on its way
@@ -284,6 +285,8 @@ void Member::Start() {
   };
   options.on_stopped = [this](absl::Status why) {
     if (absl::IsAborted(why)) back_unjudged_ = false;
+    if (absl::IsUnimplemented(why))
+      scene_.Violated("upgrade", absl::StrCat(name_, " cannot go on: ", why.message()));
     stopped_ = std::move(why);
   };
   member::NodeEnvironment environment;
@@ -291,6 +294,7 @@ void Member::Start() {
     return absl::FromUnixSeconds(kWallClock) + scene_.world.now();
   };
   environment.observer = this;
+  environment.machine_version = kMachineVersion + (upgraded_ ? 1 : 0);
   absl::StatusOr<std::unique_ptr<member::Node>> node = member::Node::Start(
       std::move(options), transport_.get(), storage_.get(), std::move(environment));
   if (!node.ok())
@@ -354,9 +358,22 @@ void Members::TakeOut(int i) {
 }
 void Members::BringIn(int i) {
   members_[i]->out_ = false;
+  // The cluster may have raised its version meanwhile.
+  if (scene_.plan.On(Fault::kUpgrade)) Upgrade(i);
   Start(i);
 }
 bool Members::out(int i) const { return members_[i]->out_; }
+
+bool Members::upgraded(int i) const { return members_[i]->upgraded_; }
+void Members::Upgrade(int i) { members_[i]->upgraded_ = true; }
+bool Members::Active(std::uint32_t machine_version) const {
+  for (int i = 0; i < size(); ++i) {
+    if (!running(i)) continue;
+    const ClusterStatus status = Status(i);
+    if (!status.cluster.empty() && status.machine_version != machine_version) return false;
+  }
+  return true;
+}
 
 bool Members::running(int i) const {
   return members_[i]->node() != nullptr && members_[i]->machine().alive();

@@ -67,6 +67,12 @@ class Members {
   void CopyDisk(int i);
   // Since then it never led: what it counted of its own disk just before it ended, nobody heard.
   bool FollowedSinceCopy(int i) const;
+  // Whether its program is the newer one, which has a machine version more. It is from its next
+  // start on; never again the older one.
+  bool upgraded(int i) const;
+  void Upgrade(int i);
+  // All that run and are members have that version active.
+  bool Active(std::uint32_t machine_version) const;
   // Processes that ended so far.
   std::uint64_t ended() const { return ended_; }
 

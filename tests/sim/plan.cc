@@ -62,6 +62,8 @@ const char* NameOf(Fault fault) {
       return "clock jump";
     case Fault::kMembers:
       return "members removed and added";
+    case Fault::kUpgrade:
+      return "upgrade";
     case Fault::kCount:
       break;
   }
@@ -113,6 +115,8 @@ Plan DrawPlan(std::uint64_t seed) {
   // run does.
   if (plan.varied) plan.snapshot_log_bytes = std::max(plan.snapshot_log_bytes, std::size_t{16384});
   plan.enabled[static_cast<int>(Fault::kMembers)] = plan.members > 1 && chance(density);
+  plan.enabled[static_cast<int>(Fault::kUpgrade)] =
+      (plan.members > 1 || plan.durable) && chance(density);
   return plan;
 }
 

@@ -37,6 +37,7 @@ enum class Fault : std::uint8_t {
   kClockDrift,  // anew, within the plan's bound or beyond it
   kClockJump,   // CLOCK_BOOTTIME alone; both clocks if the plan's clocks are wild
   kMembers,     // an operator takes a member out, and puts it in again with nothing on its disk
+  kUpgrade,     // a member is killed, and started with a program that has newer rules
   kCount,
 };
 inline constexpr int kFaults = static_cast<int>(Fault::kCount);

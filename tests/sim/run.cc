@@ -29,7 +29,8 @@ class Run {
 
   Outcome Go() {
     scene_.line.Say(scene_.plan.Describe());
-    if (Begin() && Chaos() && Heal() && (!scene_.plan.restless || Restless()) && Quiesce())
+    if (Begin() && Chaos() && Heal() && Upgrade() && Serve() &&
+        (!scene_.plan.restless || Restless()) && Quiesce())
       CheckHistory();
     return Take();
   }
@@ -60,6 +61,8 @@ class Run {
   bool Begin();
   bool Chaos();
   bool Heal();
+  bool Upgrade();
+  bool Serve();
   bool Restless();
   bool Quiesce();
   void CheckHistory();
@@ -117,16 +120,41 @@ bool Run::Chaos() {
   return scene_.ok();
 }
 
-// Everything is well again, so within a bounded time everybody agrees, and is answered.
+// Everything is well again, so within a bounded time everybody agrees.
 bool Run::Heal() {
   faults_.Heal();
   scene_.faulty = false;
   operator_.Finish();
-  if (!Await([this] { return operator_.Done() && members_.Converged(); },
-             absl::Seconds(20) + 10 * scene_.plan.election_max + faults_.PutBack(),
-             "all members are in, and agree")) {
-    return false;
+  return Await([this] { return operator_.Done() && members_.Converged(); },
+               absl::Seconds(20) + 10 * scene_.plan.election_max + faults_.PutBack(),
+               "all members are in, and agree");
+}
+
+// One member after another, as an operator does, unless the upgrade is given up halfway. The newer
+// version is active once all have it, and not before.
+bool Run::Upgrade() {
+  if (!scene_.plan.On(Fault::kUpgrade)) return true;
+  const absl::Duration limit = absl::Seconds(20) + 10 * scene_.plan.election_max;
+  const bool all = scene_.world.Chance(0.7);
+  bool done = true;
+  for (int i = 0; i < members_.size(); ++i) {
+    if (!members_.upgraded(i) && all) {
+      if (!Await([&] { return members_.MayForget(i); }, limit, "one may be upgraded")) return false;
+      scene_.line.Say(absl::StrCat(members_.name(i), " is upgraded"));
+      members_.Upgrade(i);
+      members_.Start(i);
+      if (!Await([this] { return members_.Converged(); }, limit, "who was upgraded follows"))
+        return false;
+    }
+    done = done && members_.upgraded(i);
   }
+  scene_.marks.Visit(done ? "upgrade done" : "upgrade given up halfway");
+  return Await([&] { return members_.Active(kMachineVersion + (done ? 1 : 0)); }, limit,
+               "the version of all members' programs is active");
+}
+
+// And is answered.
+bool Run::Serve() {
   // Whatever was held by who is gone is free after a TTL, and a new cluster grants after the
   // longest.
   clients_.BeginRound();

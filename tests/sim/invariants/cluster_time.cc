@@ -22,10 +22,13 @@ class ClusterTime final : public Invariant {
     std::optional<LogFact::Place> before;
     for (const raft::Entry& entry : output.write->entries) {
       if (!before.has_value()) before = actor.facts->written.PlaceAt(entry.index - 1);
-      // The moment that its stamp speaks of. A configuration repeats the stamp before it, and the
-      // leader's time goes on from there; a no-op does, too, but with it another leader's begins.
+      // The moment that its stamp speaks of. A configuration, and a raise of the version, repeats
+      // the stamp before it, and the leader's time goes on from there; a no-op does, too, but with
+      // it another leader's begins.
       absl::Duration at = scene_.world.now();
-      if (entry.kind == raft::EntryKind::kConfiguration && before.has_value()) {
+      const bool repeats =
+          entry.kind == raft::EntryKind::kConfiguration || entry.kind == raft::EntryKind::kVersion;
+      if (repeats && before.has_value()) {
         const auto same = made.find({before->index, before->term});
         if (same != made.end()) at = same->second;
       }
