@@ -58,14 +58,14 @@ absl::string_view Statement::Bytes(int column) const {
 
 // ---- Connection
 
-absl::StatusOr<Connection> Connection::Open(const std::string& file, bool create) {
+absl::StatusOr<Connection> Connection::Open(const std::string& file, bool create, const char* vfs) {
   Connection connection;
   connection.file_ = file;
   sqlite3* opened = nullptr;
   const int code = sqlite3_open_v2(file.c_str(), &opened,
                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
                                        SQLITE_OPEN_EXRESCODE | (create ? SQLITE_OPEN_CREATE : 0),
-                                   nullptr);
+                                   vfs);
   connection.connection_.reset(opened);
   if (code != SQLITE_OK) return connection.Error(code);
   sqlite3_busy_timeout(opened, kBusyTimeoutMs);

@@ -42,9 +42,11 @@ class Statement {
 class Connection {
  public:
   Connection() = default;  // none
-  // Opens the file, and makes it if `create`. Nothing is written to it before somebody asks for
-  // that, nor when the connection ends: what stands in the log beside it stays there.
-  static absl::StatusOr<Connection> Open(const std::string& file, bool create);
+  // Opens the file, and makes it if `create`, in the VFS of that name; null: the system's. Nothing
+  // is written to it before somebody asks for that, nor when the connection ends: what stands in
+  // the log beside it stays there.
+  static absl::StatusOr<Connection> Open(const std::string& file, bool create,
+                                         const char* vfs = nullptr);
 
   bool open() const { return connection_ != nullptr; }
   // Statements without parameters; what they return is dropped.

@@ -32,9 +32,9 @@ Head HeadOf(const LogImage& image);
 
 class Database {
  public:
-  // Takes the directory, opens the database or makes an empty one, and checks it from end to end.
-  // Nothing that it held is changed. `image` is what it holds.
-  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& directory,
+  // Opens the database there or makes an empty one, and checks it from end to end. Nothing that it
+  // held is changed. `image` is what it holds.
+  static absl::StatusOr<std::unique_ptr<Database>> Open(std::unique_ptr<Directory> directory,
                                                         LogImage* image);
 
   // Once the image was opened for a member: drops what that did not take over.
@@ -52,7 +52,7 @@ class Database {
     Statement put_head, put_entry, put_piece, drop_entries, drop_pieces;
   };
 
-  explicit Database(Directory directory) : directory_(std::move(directory)) {}
+  explicit Database(std::unique_ptr<Directory> directory) : directory_(std::move(directory)) {}
 
   absl::Status Load(LogImage* image);
   absl::StatusOr<bool> IsNew(std::uint64_t bytes);
@@ -72,10 +72,10 @@ class Database {
   absl::Status DropSome();
   absl::Status DropAll();
   absl::Status PutHead(Head* head);
-  absl::Status Damage(absl::string_view why) const { return Damaged(directory_.database(), why); }
+  absl::Status Damage(absl::string_view why) const { return Damaged(directory_->database(), why); }
   Index last_index() const { return trimmed_through_ + digests_.size(); }
 
-  const Directory directory_;
+  const std::unique_ptr<Directory> directory_;
   Connection writer_;
   Statements statements_;  // the writer's
   Connection reader_;      // of pieces; it waits for no transaction

@@ -1,11 +1,12 @@
-// The directory that a storage on disk lives in: made, locked, and looked at without SQLite.
+// The directory that a storage on disk lives in, and what it looks at there without SQLite.
 #ifndef TENURE_STORAGE_SQLITE_DIRECTORY_H_
 #define TENURE_STORAGE_SQLITE_DIRECTORY_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
-#include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -13,47 +14,34 @@
 
 namespace tenure::sqlite {
 
-// A file descriptor, closed with it.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
-  Descriptor(Descriptor&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
-  }
-  ~Descriptor();
-
-  int get() const { return descriptor_; }
-  bool open() const { return descriptor_ >= 0; }
-
- private:
-  int descriptor_ = -1;
-};
-
-// Held by this process alone for as long as it lives.
+// Held by its owner alone for as long as it lives. A seam: tests have directories that lose power.
 class Directory {
  public:
-  // Makes it if it is missing, and lets it survive a power loss.
-  static absl::StatusOr<Directory> Hold(const std::string& path);
+  virtual ~Directory() = default;
 
-  std::string database() const { return path_ + "/tenure.db"; }
+  // The database's name, as SQLite is to open it in the VFS of that name; null: the system's.
+  virtual std::string database() const = 0;
+  virtual const char* vfs() const { return nullptr; }
   // SQLite's write-ahead log: what has not been copied into the database yet.
-  std::string log() const { return path_ + "/tenure.db-wal"; }
-  // So that files that were made in it survive a power loss.
-  absl::Status Sync() const;
+  std::string log() const { return database() + "-wal"; }
 
- private:
-  std::string path_;
-  Descriptor lock_;
+  // Of one of its files; 0 if there is no such file.
+  virtual absl::StatusOr<std::uint64_t> FileBytes(const std::string& file) const = 0;
+  // The same file from its beginning to its end, piece by piece.
+  virtual absl::Status Scan(const std::string& file,
+                            absl::FunctionRef<void(absl::string_view)> take) const = 0;
+  // So that files that were made in it survive a power loss.
+  virtual absl::Status Sync() const = 0;
+  // For a database that is made in it.
+  virtual absl::StatusOr<Nonce> NewNonce() = 0;
 };
 
-// 0 if there is no such file.
-absl::StatusOr<std::uint64_t> FileBytes(const std::string& file);
+// The file system's. Makes it if it is missing, lets it survive a power loss, and locks it against
+// other processes.
+absl::StatusOr<std::unique_ptr<Directory>> HoldDirectory(const std::string& path);
 
-// The greatest transaction whose seal stands anywhere in the file; 0: none, or there is no file.
-absl::StatusOr<std::uint64_t> LastSealed(const std::string& file, const Nonce& nonce);
+// The greatest transaction whose seal stands anywhere in the log; 0: none, or there is no log.
+absl::StatusOr<std::uint64_t> LastSealed(const Directory& directory, const Nonce& nonce);
 
 }  // namespace tenure::sqlite
 

@@ -30,24 +30,23 @@ Head HeadOf(const LogImage& image) {
   return head;
 }
 
-absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& directory,
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(std::unique_ptr<Directory> directory,
                                                          LogImage* image) {
-  absl::StatusOr<Directory> held = Directory::Hold(directory);
-  if (!held.ok()) return held.status();
-  std::unique_ptr<Database> database(new Database(*std::move(held)));
+  std::unique_ptr<Database> database(new Database(std::move(directory)));
   if (absl::Status loaded = database->Load(image); !loaded.ok()) return loaded;
   return database;
 }
 
 absl::Status Database::Load(LogImage* image) {
-  const absl::StatusOr<std::uint64_t> bytes = FileBytes(directory_.database());
+  const absl::StatusOr<std::uint64_t> bytes = directory_->FileBytes(directory_->database());
   if (!bytes.ok()) return bytes.status();
-  const absl::StatusOr<std::uint64_t> log_bytes = FileBytes(directory_.log());
+  const absl::StatusOr<std::uint64_t> log_bytes = directory_->FileBytes(directory_->log());
   if (!log_bytes.ok()) return log_bytes.status();
   // SQLite would delete the log.
   if (*bytes == 0 && *log_bytes != 0) return Damage("it is gone, and left its log behind");
 
-  absl::StatusOr<Connection> opened = Connection::Open(directory_.database(), /*create=*/true);
+  absl::StatusOr<Connection> opened =
+      Connection::Open(directory_->database(), /*create=*/true, directory_->vfs());
   if (!opened.ok()) return opened.status();
   writer_ = *std::move(opened);
   const absl::StatusOr<bool> is_new = IsNew(*bytes);
@@ -81,7 +80,7 @@ absl::StatusOr<bool> Database::IsNew(std::uint64_t bytes) {
   if (application != kApplicationId) return Damage("it is not a database of Tenure's");
   if (version > kFormatVersion) {
     return absl::FailedPreconditionError(absl::StrCat(
-        directory_.database(), " was written by a newer version of Tenure, in format ", version,
+        directory_->database(), " was written by a newer version of Tenure, in format ", version,
         " (this one reads up to ", kFormatVersion, "): start the member with that version"));
   }
   if (version != kFormatVersion) return Damage("its version cannot be right");
@@ -89,7 +88,7 @@ absl::StatusOr<bool> Database::IsNew(std::uint64_t bytes) {
 }
 
 absl::Status Database::Create() {
-  const absl::StatusOr<Nonce> nonce = DrawNonce();
+  const absl::StatusOr<Nonce> nonce = directory_->NewNonce();
   if (!nonce.ok()) return nonce.status();
   nonce_ = *nonce;
   const std::string begin = absl::StrCat("PRAGMA page_size=", kPageBytes,
@@ -105,7 +104,7 @@ absl::Status Database::Create() {
   Head head;
   if (done.ok()) done = PutHead(&head);
   if (done.ok()) done = writer_.Run("COMMIT");
-  return done.ok() ? directory_.Sync() : done;
+  return done.ok() ? directory_->Sync() : done;
 }
 
 // The structure, as far as SQLite can tell, and the tables.
@@ -135,10 +134,10 @@ absl::StatusOr<Head> Database::LoadHead() {
   // From the first frame of its log that is not intact on, SQLite drops all. One transaction there
   // is one that a crash cut short before it was acknowledged. But the next begins only once that
   // one was synced, so whatever is left of a second one shows that something acknowledged is lost.
-  const absl::StatusOr<std::uint64_t> last = LastSealed(directory_.log(), nonce_);
+  const absl::StatusOr<std::uint64_t> last = LastSealed(*directory_, nonce_);
   if (!last.ok()) return last.status();
   if (*last > transaction_ + 1) {
-    return Damaged(directory_.log(),
+    return Damaged(directory_->log(),
                    absl::StrCat("of its transactions up to ", *last, " those after ", transaction_,
                                 " cannot be read, some of which were acknowledged"));
   }
@@ -234,7 +233,8 @@ absl::Status Database::Prepare() {
     if (!prepared.ok()) return prepared.status();
     *statement = *std::move(prepared);
   }
-  absl::StatusOr<Connection> reader = Connection::Open(directory_.database(), /*create=*/false);
+  absl::StatusOr<Connection> reader =
+      Connection::Open(directory_->database(), /*create=*/false, directory_->vfs());
   if (!reader.ok()) return reader.status();
   reader_ = *std::move(reader);
   absl::StatusOr<Statement> read =
@@ -255,7 +255,7 @@ absl::Status Database::Begin(const LogImage& image) {
     if (done.ok() && !is.ok()) done = is.status();
     if (done.ok() && *is != answer) {
       done = absl::FailedPreconditionError(
-          absl::StrCat(directory_.database(), ": ", question, " is ", *is, ", not ", answer));
+          absl::StrCat(directory_->database(), ": ", question, " is ", *is, ", not ", answer));
     }
   }
   if (done.ok()) done = Prepare();

@@ -73,8 +73,11 @@ class SqliteStorage final : public Storage {
 absl::StatusOr<Recovered> SqliteStorage::Open(const MemberId& self) {
   StopWriting();
   database_.reset();
+  absl::StatusOr<std::unique_ptr<Directory>> directory = HoldDirectory(options_.directory);
+  if (!directory.ok()) return directory.status();
   LogImage image;
-  absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(options_.directory, &image);
+  absl::StatusOr<std::unique_ptr<Database>> database =
+      Database::Open(*std::move(directory), &image);
   if (!database.ok()) return database.status();
   absl::StatusOr<Recovered> recovered = image.Open(self);
   if (!recovered.ok()) {

@@ -5,12 +5,13 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include "raft/prng.h"
 #include "storage/log_image.h"
 #include "tenure/testing/disk.h"
+#include "testing/disk_medium.h"
 #include "testing/event_queue.h"
 #include "testing/trace.h"
 #include "testing/virtual_loop.h"
@@ -24,8 +25,7 @@ class DiskImpl : public std::enable_shared_from_this<DiskImpl> {
   // Set false when the storage that wrote is destroyed: its `done`s may not run any more.
   using Alive = std::shared_ptr<bool>;
 
-  DiskImpl(EventQueue& events, Trace& trace, std::uint64_t seed, std::uint64_t node)
-      : events_(events), trace_(trace), random_(seed), node_(node) {}
+  DiskImpl(EventQueue& events, Trace& trace, std::uint64_t seed, std::uint64_t node);
 
   std::unique_ptr<Storage> NewStorage(VirtualLoop& loop);
   // The process is gone.
@@ -33,6 +33,7 @@ class DiskImpl : public std::enable_shared_from_this<DiskImpl> {
 
   void Write(VirtualLoop& loop, const Alive& alive, raft::WriteBatch batch, Done done);
   absl::StatusOr<Recovered> Open(const MemberId& self);
+  absl::StatusOr<raft::Payload> ReadSnapshot(Index index, std::uint64_t offset);
   const LogImage& image() const { return current_; }
 
   DiskOptions options;
@@ -43,8 +44,9 @@ class DiskImpl : public std::enable_shared_from_this<DiskImpl> {
   void Flush();
   std::size_t pending() const { return pending_.size(); }
   void Wipe();
-  void Copy() { copy_ = synced_; }
+  void Copy() { medium_->Copy(); }
   void GoBack();
+  void set_medium(std::unique_ptr<DiskMedium> medium) { medium_ = std::move(medium); }
 
  private:
   struct Pending {
@@ -56,20 +58,22 @@ class DiskImpl : public std::enable_shared_from_this<DiskImpl> {
     bool due = false;
   };
   void OnDue(std::uint64_t life, std::uint64_t number);
+  absl::Status Commit(absl::Span<const raft::WriteBatch* const> batches);
 
   EventQueue& events_;
   Trace& trace_;
   raft::Prng random_;
   const std::uint64_t node_;
 
-  LogImage current_;  // with what was written
-  LogImage synced_;   // what a crash leaves; kept for durable disks alone
-  std::optional<LogImage> copy_;
+  LogImage current_;                    // with what was written
+  std::unique_ptr<DiskMedium> medium_;  // what a crash leaves; of use for durable disks alone
   std::deque<Pending> pending_;
   std::uint64_t first_pending_ = 0;  // numbers pending_.front()
   std::uint64_t life_ = 0;           // one for each process
   std::int64_t last_due_ns_ = 0;
-  absl::Status failed_;  // final, for this process
+  // Both final, for this process: what Write met, and what became of what it took.
+  absl::Status failed_;
+  absl::Status committed_;
 };
 
 }  // namespace tenure::testing

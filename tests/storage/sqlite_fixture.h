@@ -48,8 +48,11 @@ inline std::string Text(LogImage image) {
 
 // What a directory holds, or why it cannot be read. Changes nothing in it.
 inline absl::StatusOr<std::string> Look(const std::string& directory) {
+  absl::StatusOr<std::unique_ptr<Directory>> held = HoldDirectory(directory);
+  if (!held.ok()) return held.status();
   LogImage image;
-  const absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(directory, &image);
+  const absl::StatusOr<std::unique_ptr<Database>> database =
+      Database::Open(*std::move(held), &image);
   if (!database.ok()) return database.status();
   return Text(std::move(image));
 }

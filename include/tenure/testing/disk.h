@@ -3,6 +3,7 @@
 #define TENURE_TESTING_DISK_H_
 
 #include <cstddef>
+#include <memory>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -11,6 +12,7 @@
 namespace tenure::testing {
 
 class DiskImpl;
+class DiskMedium;
 
 struct DiskOptions {
   // What was written survives the process. Otherwise all is gone when the node is killed.
@@ -50,6 +52,7 @@ class VirtualDisk {
   void GoBack();
 
  private:
+  friend void SetMedium(VirtualDisk& disk, std::unique_ptr<DiskMedium> medium);
   DiskImpl& impl_;
 };
 
