@@ -308,6 +308,27 @@ bool Faults::DoToDisk(Fault fault, int i) {
       members_.FailNextWrite(i, absl::DataLossError("the disk is broken"));
       Later(AWhile(absl::Seconds(6)), [this] { ReviveMembers(); });
       return true;
+    case Fault::kDiskSync:
+      if (!members_.running(i) || !members_.MayForget(i)) return false;
+      scene_.line.Say(absl::StrCat("the next sync of ", members_.name(i), " fails"));
+      members_.FailNextSync(i);
+      Later(AWhile(absl::Seconds(6)), [this] { ReviveMembers(); });
+      return true;
+    case Fault::kDiskFull:
+      if (!members_.running(i) || !members_.MayForget(i)) return false;
+      scene_.line.Say(absl::StrCat("the disk of ", members_.name(i), " is full"));
+      members_.SetFull(i, true);
+      Later(AWhile(absl::Seconds(6)), [this, i] {
+        scene_.line.Say(absl::StrCat("the disk of ", members_.name(i), " has room again"));
+        members_.SetFull(i, false);
+        ReviveMembers();
+      });
+      return true;
+    case Fault::kDiskRot:
+      if (!members_.MayDamage(i)) return false;
+      members_.Damage(i);
+      Later(AWhile(absl::Seconds(8)), [this] { ReviveMembers(); });
+      return true;
     case Fault::kDiskOlder:
       return GoBackLater(i);
     case Fault::kDiskEmpty:
@@ -445,6 +466,7 @@ void Faults::Heal() {
     machine.disk().SetLatency(absl::ZeroDuration(), scene_.plan.disk_latency_max);
     machine.disk().Resume();
     members_.KillAtWrite(i, 0, false, 0);
+    members_.SetFull(i, false);
     members_.FailNextWrite(i, absl::OkStatus());
   }
   for (int i = 0; i < clients_.size(); ++i) {

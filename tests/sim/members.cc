@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "machine/machine.h"
 #include "raft/core.h"
+#include "tests/sim/byte_disk.h"
 
 namespace tenure::sim {
 
@@ -26,6 +27,10 @@ class Member final : public member::NodeObserver {
     options.disk.latency_max = scene.plan.disk_latency_max;
     options.turn_cost = scene.plan.member_turn_cost;
     machine_ = &scene.world.AddNode(name_, options);
+    if (!scene.plan.byte_disks) return;
+    auto bytes = NewByteDisk(scene.world.RandomBelow(std::uint64_t{1} << 62), scene.marks);
+    bytes_ = bytes.get();
+    testing::SetMedium(machine_->disk(), std::move(bytes));
   }
   ~Member() override { Destroy(); }
 
@@ -51,6 +56,9 @@ class Member final : public member::NodeObserver {
                  const machine::Machine& machine) override;
 
   testing::VirtualNode& machine() const { return *machine_; }
+  ByteDisk* bytes() const { return bytes_; }  // null: it has none
+  // The disk has lost the last transaction of the member that it is.
+  void OnLostLast(const MemberId& id);
   member::Node* node() const { return node_.get(); }
 
   absl::Status stopped_;
@@ -62,6 +70,10 @@ class Member final : public member::NodeObserver {
   bool led_since_copy_ = false;
   bool back_unjudged_ = false;  // it went back, and nobody has said what that means
   bool condemned_ = false;      // a fault that ends this process is on its way
+  bool full_ = false;           // its disk
+  // When what is durable became so: whether it led, and how many processes had ended.
+  bool led_at_last_durable_ = false;
+  std::uint64_t ended_at_last_durable_ = 0;
 
  private:
   class SeenTransport;
@@ -72,12 +84,16 @@ class Member final : public member::NodeObserver {
   Actor Self() { return {facts_, machine_->loop().Now()}; }
   // Ends the process now, within its turn; its remains go when the turn is over.
   void KillWithin();
+  absl::StatusOr<std::unique_ptr<member::Node>> Run();
+  // What an operator does about it; a violation if nothing is to be done.
+  void OnNoStart(const absl::Status& why);
   void Commit(ClusterFacts& cluster, const raft::Core& core, const raft::Output& output);
 
   Scene& scene_;
   Members& all_;
   const std::string name_;
   testing::VirtualNode* machine_ = nullptr;
+  ByteDisk* bytes_ = nullptr;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Storage> storage_;
   std::unique_ptr<member::Node> node_;
@@ -120,7 +136,10 @@ class Member::SeenStorage final : public Storage {
       : member_(member), under_(std::move(under)) {}
   absl::StatusOr<Recovered> Open(const MemberId& self) override {
     absl::StatusOr<Recovered> recovered = under_->Open(self);
-    if (recovered.ok()) member_.OnOpened(self, *recovered);
+    if (!recovered.ok()) return recovered;
+    const ByteDisk* const bytes = member_.bytes();
+    if (bytes != nullptr && bytes->lost_last()) member_.OnLostLast(recovered->self);
+    member_.OnOpened(self, *recovered);
     return recovered;
   }
   void Write(raft::WriteBatch batch, absl::AnyInvocable<void(absl::Status) &&> done) override {
@@ -185,7 +204,18 @@ void Member::OnWrite(const raft::WriteBatch& batch) {
   facts_->written.Apply(batch);
 }
 
-void Member::OnDurable(const raft::WriteBatch& batch) { facts_->durable.Apply(batch); }
+void Member::OnDurable(const raft::WriteBatch& batch) {
+  facts_->durable.Apply(batch);
+  led_at_last_durable_ = facts_->leads;
+  ended_at_last_durable_ = all_.ended_;
+}
+
+void Member::OnLostLast(const MemberId& id) {
+  IncarnationFacts& facts = scene_.facts.incarnations[id];
+  facts.before_it_went_back = facts.durable;
+  back_unjudged_ = true;
+  all_.WentBack(*this);
+}
 
 void Member::OnSend(const Envelope& envelope) {
   scene_.TellAll([&](Invariant& each) { each.OnSend(Self(), envelope); });
@@ -256,12 +286,38 @@ void Member::OnApplied(const ClusterId& cluster, const raft::Entry& entry,
 // ----------------------------------------------------------------------------------
 
 void Member::Start() {
+  const bool cut = bytes_ != nullptr && scene_.faulty && scene_.plan.On(Fault::kKill) &&
+                   scene_.world.Chance(0.1);
+  if (cut) bytes_->CutNextOpen();
+  absl::StatusOr<std::unique_ptr<member::Node>> node = Run();
+  if (!node.ok()) return OnNoStart(node.status());
+  node_ = *std::move(node);
+}
+
+void Member::OnNoStart(const absl::Status& why) {
+  const bool damaged = bytes_ != nullptr && bytes_->reported_damage();
+  const std::string fault = bytes_ == nullptr ? "" : bytes_->fault();
+  if (!damaged && fault.empty()) {
+    return scene_.Violated("start", absl::StrCat(name_, " does not start: ", why.message()));
+  }
+  scene_.line.Say(absl::StrCat(name_, " does not start: ", why.message()));
+  Kill();
+  if (full_) return;  // until there is room
+  if (damaged) {
+    scene_.marks.Visit("damage reported");
+    machine_->disk().Wipe();
+  }
+  Start();
+}
+
+absl::StatusOr<std::unique_ptr<member::Node>> Member::Run() {
   Destroy();  // of one that was killed within its turn
   machine_->Restart();
   stopped_ = absl::OkStatus();
   kill_at_write_ = 0;
   condemned_ = false;
-  machine_->disk().FailNextWrite(absl::OkStatus());
+  const bool no_room = full_ && bytes_ == nullptr;
+  machine_->disk().FailNextWrite(no_room ? absl::UnavailableError("full") : absl::OkStatus());
   transport_ = std::make_unique<SeenTransport>(*this, machine_->NewTransport());
   storage_ = std::make_unique<SeenStorage>(*this, machine_->NewStorage());
   const Plan& plan = scene_.plan;
@@ -278,7 +334,7 @@ void Member::Start() {
   options.clock_drift_max = plan.drift_max;
   options.seed = 1 + scene_.world.RandomBelow(std::uint64_t{1} << 62);
   options.incarnation = 1 + scene_.world.RandomBelow(std::uint64_t{1} << 62);
-  options.strict_restart = plan.durable && plan.On(Fault::kDiskOlder);
+  options.strict_restart = plan.durable && (plan.On(Fault::kDiskOlder) || plan.On(Fault::kDiskRot));
   options.log = [this](absl::string_view text) {
     if (absl::EndsWith(text, "it may vote")) back_unjudged_ = false;
     scene_.line.Say(text);
@@ -295,12 +351,8 @@ void Member::Start() {
   };
   environment.observer = this;
   environment.machine_version = kMachineVersion + (upgraded_ ? 1 : 0);
-  absl::StatusOr<std::unique_ptr<member::Node>> node = member::Node::Start(
-      std::move(options), transport_.get(), storage_.get(), std::move(environment));
-  if (!node.ok())
-    return scene_.Violated("start",
-                           absl::StrCat(name_, " does not start: ", node.status().message()));
-  node_ = *std::move(node);
+  return member::Node::Start(std::move(options), transport_.get(), storage_.get(),
+                             std::move(environment));
 }
 
 void Member::Kill() {
@@ -347,8 +399,25 @@ void Members::KillAtWrite(int i, int writes, bool once_durable, std::size_t keep
   members_[i]->condemned_ = writes > 0;
 }
 void Members::FailNextWrite(int i, absl::Status why) {
-  members_[i]->condemned_ = !why.ok();
-  machine(i).disk().FailNextWrite(std::move(why));
+  Member& member = *members_[i];
+  member.condemned_ = !why.ok();
+  if (member.bytes() == nullptr) return machine(i).disk().FailNextWrite(std::move(why));
+  if (why.ok()) return member.bytes()->FailNothing();
+  member.bytes()->FailNextWrite();
+}
+void Members::FailNextSync(int i) {
+  if (members_[i]->bytes() == nullptr) return FailNextWrite(i, absl::UnavailableError("no sync"));
+  members_[i]->condemned_ = true;
+  members_[i]->bytes()->FailNextSync();
+}
+void Members::SetFull(int i, bool full) {
+  Member& member = *members_[i];
+  member.full_ = full;
+  if (member.bytes() != nullptr) {
+    member.bytes()->set_full(full);
+  } else {
+    FailNextWrite(i, full ? absl::UnavailableError("full") : absl::OkStatus());
+  }
 }
 
 void Members::TakeOut(int i) {
@@ -451,6 +520,25 @@ void Members::GoBack(int i) {
   Start(i);
 }
 
+void Members::WentBack(const Member& member) {
+  for (int i = 0; i < size(); ++i) {
+    if (members_[i].get() == &member) back_ = i;
+  }
+}
+
+bool Members::MayDamage(int i) const {
+  const Member& member = *members_[i];
+  return member.bytes() != nullptr && running(i) && !going_back() && AllRemember(i) &&
+         !scene_.facts.incarnations[id(i)].leads && !member.led_at_last_durable_ &&
+         member.ended_at_last_durable_ == ended_;
+}
+
+void Members::Damage(int i) {
+  Kill(i);
+  scene_.line.Say(absl::StrCat(name(i), " is killed: ", members_[i]->bytes()->Damage()));
+  Start(i);
+}
+
 bool Members::AllRemember(int i) const {
   if (changing_) return false;
   const auto cluster = scene_.facts.clusters.find(Status(i).cluster);
@@ -462,7 +550,7 @@ bool Members::AllRemember(int i) const {
     bool there = false;
     for (int j = 0; j < size(); ++j) {
       there = there || (running(j) && id(j) == voter.id && members_[j]->stopped_.ok() &&
-                        !members_[j]->condemned_);
+                        !members_[j]->condemned_ && !members_[j]->full_);
     }
     if (!there) return false;
   }

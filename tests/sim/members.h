@@ -38,6 +38,10 @@ class Members {
   void KillAtWrite(int i, int writes, bool once_durable, std::size_t keep);
   // The next write fails, so the member stops itself; OK: not any more.
   void FailNextWrite(int i, absl::Status why);
+  // Likewise of a sync, or of whatever else is written, also by those that start, until it is not
+  // full any more.
+  void FailNextSync(int i);
+  void SetFull(int i, bool full);
   bool running(int i) const;
   // It runs, nobody paused it, and it did not stop by itself.
   bool well(int i) const;
@@ -73,6 +77,11 @@ class Members {
   void Upgrade(int i);
   // All that run and are members have that version active.
   bool Active(std::uint32_t machine_version) const;
+  // Whether it could lose its last transaction and be found out: it was written as a follower, and
+  // whoever heard of it remembers.
+  bool MayDamage(int i) const;
+  // Kills it and starts it from what is left of its disk, as GoBack if that misses something.
+  void Damage(int i);
   // Processes that ended so far.
   std::uint64_t ended() const { return ended_; }
 
@@ -88,10 +97,12 @@ class Members {
 
  private:
   friend class Member;
+  void WentBack(const Member& member);
+
   Scene& scene_;
   bool assert_new_;
   bool changing_ = false;
-  int back_ = -1;  // whom GoBack started last
+  int back_ = -1;  // who went back last
   std::uint64_t ended_ = 0;
   std::vector<std::unique_ptr<Member>> members_;
 };

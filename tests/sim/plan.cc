@@ -8,11 +8,19 @@
 #include "absl/strings/str_join.h"
 #include "raft/prng.h"
 #include "testing/random.h"
+#include "tests/sim/byte_disk.h"
 
 namespace tenure::sim {
 
 using testing::DrawChance;
 using testing::DrawNs;
+
+namespace {
+
+// Of the seeds with durable disks that take their time. More would cost too much time.
+constexpr double kByteDisks = 0.5;
+
+}  // namespace
 
 const char* NameOf(Fault fault) {
   switch (fault) {
@@ -64,6 +72,12 @@ const char* NameOf(Fault fault) {
       return "members removed and added";
     case Fault::kUpgrade:
       return "upgrade";
+    case Fault::kDiskSync:
+      return "failed sync";
+    case Fault::kDiskFull:
+      return "full disk";
+    case Fault::kDiskRot:
+      return "rot";
     case Fault::kCount:
       break;
   }
@@ -117,6 +131,14 @@ Plan DrawPlan(std::uint64_t seed) {
   plan.enabled[static_cast<int>(Fault::kMembers)] = plan.members > 1 && chance(density);
   plan.enabled[static_cast<int>(Fault::kUpgrade)] =
       (plan.members > 1 || plan.durable) && chance(density);
+
+  // With a latency: what is written within no time is never being written when the power goes.
+  const bool slow = plan.disk_latency_max > absl::ZeroDuration();
+  plan.byte_disks = chance(kByteDisks) && plan.durable && slow && HaveByteDisks();
+  for (const Fault fault : {Fault::kDiskSync, Fault::kDiskFull}) {
+    plan.enabled[static_cast<int>(fault)] = chance(density) && plan.durable;
+  }
+  plan.enabled[static_cast<int>(Fault::kDiskRot)] = chance(density) && plan.byte_disks;
   return plan;
 }
 
@@ -125,18 +147,22 @@ std::string Plan::Describe() const {
   for (int i = 0; i < kFaults; ++i) {
     if (enabled[i]) faults.emplace_back(NameOf(static_cast<Fault>(i)));
   }
-  return absl::StrCat(
-      members, durable ? " durable" : " memory-only", " members (heartbeat ",
-      absl::FormatDuration(heartbeat), ", election ", absl::FormatDuration(election_min), " to ",
-      absl::FormatDuration(election_max), ", greatest TTL ", absl::FormatDuration(ttl_max),
-      snapshot_log_bytes < (std::size_t{1} << 20)
-          ? absl::StrCat(", snapshots every ", snapshot_log_bytes, " bytes")
-          : "",
-      wild_clocks ? ", wild clocks" : "", "), ", clients, " clients with ", sessions,
-      " sessions on ", locks, " locks", varied ? " and all else, " : ", ",
-      absl::FormatDuration(chaos),
-      " of: ", faults.empty() ? "no faults" : absl::StrJoin(faults, ", "),
-      restless ? "; then restless leaders" : "");
+  return absl::StrCat(members,
+                      byte_disks ? " durable (bytes)"
+                      : durable  ? " durable"
+                                 : " memory-only",
+                      " members (heartbeat ", absl::FormatDuration(heartbeat), ", election ",
+                      absl::FormatDuration(election_min), " to ",
+                      absl::FormatDuration(election_max), ", greatest TTL ",
+                      absl::FormatDuration(ttl_max),
+                      snapshot_log_bytes < (std::size_t{1} << 20)
+                          ? absl::StrCat(", snapshots every ", snapshot_log_bytes, " bytes")
+                          : "",
+                      wild_clocks ? ", wild clocks" : "", "), ", clients, " clients with ",
+                      sessions, " sessions on ", locks, " locks", varied ? " and all else, " : ", ",
+                      absl::FormatDuration(chaos),
+                      " of: ", faults.empty() ? "no faults" : absl::StrJoin(faults, ", "),
+                      restless ? "; then restless leaders" : "");
 }
 
 }  // namespace tenure::sim

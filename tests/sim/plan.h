@@ -38,6 +38,9 @@ enum class Fault : std::uint8_t {
   kClockJump,   // CLOCK_BOOTTIME alone; both clocks if the plan's clocks are wild
   kMembers,     // an operator takes a member out, and puts it in again with nothing on its disk
   kUpgrade,     // a member is killed, and started with a program that has newer rules
+  kDiskSync,    // a sync fails: the member stops itself, and is started again
+  kDiskFull,    // nothing more fits, whoever starts, until there is room again
+  kDiskRot,     // a member is killed, and started from a disk of which some was damaged
   kCount,
 };
 inline constexpr int kFaults = static_cast<int>(Fault::kCount);
@@ -56,6 +59,7 @@ struct Plan {
   double drift_max = 0.01;  // the bound that members and clients are told
   bool assert_new = true;   // at the first start; never after
   absl::Duration disk_latency_max;
+  bool byte_disks = false;  // durable ones that are written as the storage on disk writes them
   std::size_t snapshot_log_bytes = std::size_t{64} << 20;  // far more than a run's log
   absl::Duration member_turn_cost;
   testing::LinkOptions link;

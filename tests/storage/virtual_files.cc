@@ -131,7 +131,7 @@ void VirtualFiles::Restart(bool power_lost) {
     names_ = synced_names_ = std::move(found);
     for (const auto& [name, file] : names_) file->LosePower(random_);
   }
-  steps_left_ = std::numeric_limits<std::uint64_t>::max();
+  DoNotStop();
   FailNothing();
   last_fault_.clear();
 }
@@ -184,20 +184,19 @@ std::string VirtualFiles::Damage() {
   }
 }
 
-void VirtualFiles::CutLog() {
-  VirtualFile* const log = Find(kLogName);
-  if (log != nullptr) log->Truncate(log->synced_from());
-}
-
 VirtualFiles::Copied VirtualFiles::Copy() const {
   Copied copied;
   for (const auto& [name, file] : synced_names_) copied[name] = file->OnDisk();
   return copied;
 }
 
-VirtualFiles::Copied VirtualFiles::Look() const {
+VirtualFiles::Copied VirtualFiles::CopyWithoutLast() const {
   Copied copied;
-  for (const auto& [name, file] : names_) copied[name] = file->bytes();
+  for (const auto& [name, file] : names_) {
+    copied[name] = file->bytes().substr(
+        0, name == kLogName ? std::min<std::uint64_t>(file->synced_from(), file->bytes().size())
+                            : std::string::npos);
+  }
   return copied;
 }
 

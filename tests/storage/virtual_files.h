@@ -37,6 +37,12 @@ class VirtualFiles {
   bool full() const { return full_; }
   // After so many sectors were written or files synced, all that is asked of it fails.
   void StopAfter(std::uint64_t steps) { steps_left_ = steps; }
+  void DoNotStop() { steps_left_ = std::numeric_limits<std::uint64_t>::max(); }
+  // Whether it was told to fail.
+  bool armed() const {
+    return full_ || fail_write_ || fail_sync_ ||
+           steps_left_ != std::numeric_limits<std::uint64_t>::max();
+  }
   // What it was that failed last; empty: nothing did since Restart.
   const std::string& last_fault() const { return last_fault_; }
 
@@ -48,11 +54,10 @@ class VirtualFiles {
   // One of: a bit flips, a page or a sector stands in another's place, a sector is zero, what was
   // synced last never came to the disk. Says which; nothing if there is nothing to damage.
   std::string Damage();
-  // As if what the last sync wrote to the log, and all after it, were not there.
-  void CutLog();
   using Copied = std::map<std::string, std::string>;
   Copied Copy() const;  // as a power loss would leave it that loses all it can
-  Copied Look() const;  // as a process sees it
+  // As a process sees it, but for what the last sync wrote to the log, and all after that.
+  Copied CopyWithoutLast() const;
   void PutBack(const Copied& copied);
 
  private:

@@ -83,7 +83,7 @@ struct Vfs::Calls {
   // ---- Bytes
 
   static int Read(sqlite3_file* file, void* to, int count, sqlite3_int64 at) {
-    if (!FilesOf(file).running()) return SQLITE_IOERR_READ;
+    if (!FilesOf(file).running()) return FilesOf(file).Fail(SQLITE_IOERR_READ, "stopped");
     const std::string& bytes = Of(file).file->bytes();
     const std::size_t begin = std::min(static_cast<std::size_t>(at), bytes.size());
     const std::size_t got = std::min(static_cast<std::size_t>(count), bytes.size() - begin);
