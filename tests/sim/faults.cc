@@ -325,6 +325,9 @@ bool Faults::DoToDisk(Fault fault, int i) {
       });
       return true;
     case Fault::kDiskRot:
+      // Of those that have one that can.
+      i = static_cast<int>(
+          scene_.world.RandomBelow(static_cast<std::uint64_t>(scene_.plan.byte_disks)));
       if (!members_.MayDamage(i)) return false;
       members_.Damage(i);
       Later(AWhile(absl::Seconds(8)), [this] { ReviveMembers(); });

@@ -20,17 +20,17 @@ constexpr std::int64_t kWallClock = 1'790'000'000;
 // One member: a machine, and the process on it.
 class Member final : public member::NodeObserver {
  public:
-  Member(Scene& scene, Members& all, std::string name)
+  Member(Scene& scene, Members& all, std::string name, bool bytes)
       : scene_(scene), all_(all), name_(std::move(name)) {
     testing::NodeOptions options;
     options.disk.durable = scene.plan.durable;
     options.disk.latency_max = scene.plan.disk_latency_max;
     options.turn_cost = scene.plan.member_turn_cost;
     machine_ = &scene.world.AddNode(name_, options);
-    if (!scene.plan.byte_disks) return;
-    auto bytes = NewByteDisk(scene.world.RandomBelow(std::uint64_t{1} << 62), scene.marks);
-    bytes_ = bytes.get();
-    testing::SetMedium(machine_->disk(), std::move(bytes));
+    if (!bytes) return;
+    auto disk = NewByteDisk(scene.world.RandomBelow(std::uint64_t{1} << 62), scene.marks);
+    bytes_ = disk.get();
+    testing::SetMedium(machine_->disk(), std::move(disk));
   }
   ~Member() override { Destroy(); }
 
@@ -376,7 +376,7 @@ void Member::KillWithin() {
 
 Members::Members(Scene& scene) : scene_(scene), assert_new_(scene.plan.assert_new) {
   for (int i = 0; i < scene.plan.members; ++i)
-    members_.push_back(std::make_unique<Member>(scene, *this, name(i)));
+    members_.push_back(std::make_unique<Member>(scene, *this, name(i), i < scene.plan.byte_disks));
 }
 Members::~Members() = default;
 

@@ -59,7 +59,7 @@ struct Plan {
   double drift_max = 0.01;  // the bound that members and clients are told
   bool assert_new = true;   // at the first start; never after
   absl::Duration disk_latency_max;
-  bool byte_disks = false;  // durable ones that are written as the storage on disk writes them
+  int byte_disks = 0;  // so many, of the first members, are written as the storage on disk does it
   std::size_t snapshot_log_bytes = std::size_t{64} << 20;  // far more than a run's log
   absl::Duration member_turn_cost;
   testing::LinkOptions link;

@@ -61,21 +61,21 @@ void VirtualFile::Truncate(std::uint64_t size) {
 
 void VirtualFile::Sync() {
   uncut_.reset();
-  std::map<std::uint64_t, std::string> overwritten;
-  for (auto it = unsynced_.begin(); it != unsynced_.end();) {
-    if (it->second.given_up) {
-      ++it;
-      continue;
+  std::map<std::uint64_t, Sector> synced = std::exchange(unsynced_, {});
+  if (std::exchange(gave_up_, false)) {
+    for (auto it = synced.begin(); it != synced.end();) {
+      const auto sector = it++;
+      if (sector->second.given_up) unsynced_.insert(synced.extract(sector));
     }
-    overwritten.emplace_hint(overwritten.end(), it->first, std::move(it->second.before));
-    it = unsynced_.erase(it);
+    gave_up_ = !unsynced_.empty();
   }
-  if (overwritten.empty()) return;
-  overwritten_ = std::move(overwritten);
+  if (synced.empty()) return;
+  overwritten_ = std::move(synced);
   synced_from_ = unsynced_from_;
 }
 
 void VirtualFile::FailSync(raft::Prng& random) {
+  gave_up_ = true;
   for (auto it = unsynced_.begin(); it != unsynced_.end();) {
     it->second.given_up = true;
     it = testing::DrawChance(random, 0.5) ? unsynced_.erase(it) : std::next(it);
@@ -120,7 +120,7 @@ bool VirtualFile::Undo(std::uint64_t block, std::uint64_t block_bytes) {
   bool any = false;
   for (auto it = overwritten_.rbegin(); it != overwritten_.rend(); ++it) {
     if (block_bytes != 0 && it->first * kSectorBytes / block_bytes != block) continue;
-    PutBack(bytes_, it->first, it->second);
+    PutBack(bytes_, it->first, it->second.before);
     any = true;
   }
   return any;

@@ -18,6 +18,11 @@ inline constexpr std::size_t kSectorBytes = 512;
 // Until it is synced, each sector is on the disk as it was last written, or as it was before that.
 class VirtualFile {
  public:
+  struct Sector {
+    std::string before;
+    bool given_up = false;  // by a sync that failed
+  };
+
   // What reads see.
   const std::string& bytes() const { return bytes_; }
 
@@ -40,18 +45,15 @@ class VirtualFile {
   // The last sync wrote nothing before that.
   std::uint64_t synced_from() const { return synced_from_; }
   // Where sectors begin that the last sync wrote.
-  const std::map<std::uint64_t, std::string>& overwritten() const { return overwritten_; }
+  const std::map<std::uint64_t, Sector>& overwritten() const { return overwritten_; }
 
  private:
-  struct Sector {
-    std::string before;
-    bool given_up = false;  // by a sync that failed
-  };
   void Remember(std::uint64_t sector);
 
   std::string bytes_;
   std::map<std::uint64_t, Sector> unsynced_;  // by number
-  std::map<std::uint64_t, std::string> overwritten_;
+  std::map<std::uint64_t, Sector> overwritten_;
+  bool gave_up_ = false;  // any of them
   std::uint64_t unsynced_from_ = 0;
   std::uint64_t synced_from_ = 0;
   // All of it as it was before it was cut to nothing, which the disk may not have done.
