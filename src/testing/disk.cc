@@ -124,29 +124,22 @@ void DiskImpl::Write(VirtualLoop& loop, const Alive& alive, raft::WriteBatch bat
   }
   const std::int64_t latency = DrawNs(random_, options.latency_min, options.latency_max);
   last_due_ns_ = std::max(last_due_ns_, events_.now_ns() + latency);
-  const std::uint64_t number = first_pending_ + pending_.size();
-  pending_.push_back({std::move(batch), std::move(done), alive, &loop, failed_, false});
-  events_.Add(last_due_ns_,
-              [self = shared_from_this(), life = life_, number] { self->OnDue(life, number); });
+  pending_.push_back({std::move(batch), std::move(done), alive, &loop, failed_, last_due_ns_});
+  events_.Add(last_due_ns_, [self = shared_from_this(), life = life_] {
+    if (life == self->life_) self->Flush();
+  });
 }
 
 absl::Status DiskImpl::Commit(absl::Span<const raft::WriteBatch* const> batches) {
   return options.durable && !batches.empty() ? medium_->Commit(batches) : absl::OkStatus();
 }
 
-void DiskImpl::OnDue(std::uint64_t life, std::uint64_t number) {
-  if (life != life_) return;
-  pending_[number - first_pending_].due = true;
-  Flush();
-}
-
 // All that is due, as one.
 void DiskImpl::Flush() {
   std::vector<Pending> due;
-  while (!stalled && !pending_.empty() && pending_.front().due) {
+  while (!stalled && !pending_.empty() && pending_.front().due_ns <= events_.now_ns()) {
     due.push_back(std::move(pending_.front()));
     pending_.pop_front();
-    ++first_pending_;
   }
   std::vector<const raft::WriteBatch*> batches;
   for (const Pending& write : due) {

@@ -55,9 +55,8 @@ class DiskImpl : public std::enable_shared_from_this<DiskImpl> {
     Alive alive;
     VirtualLoop* loop = nullptr;
     absl::Status status;
-    bool due = false;
+    std::int64_t due_ns = 0;
   };
-  void OnDue(std::uint64_t life, std::uint64_t number);
   absl::Status Commit(absl::Span<const raft::WriteBatch* const> batches);
 
   EventQueue& events_;
@@ -68,8 +67,7 @@ class DiskImpl : public std::enable_shared_from_this<DiskImpl> {
   LogImage current_;                    // with what was written
   std::unique_ptr<DiskMedium> medium_;  // what a crash leaves; of use for durable disks alone
   std::deque<Pending> pending_;
-  std::uint64_t first_pending_ = 0;  // numbers pending_.front()
-  std::uint64_t life_ = 0;           // one for each process
+  std::uint64_t life_ = 0;  // one for each process
   std::int64_t last_due_ns_ = 0;
   // Both final, for this process: what Write met, and what became of what it took.
   absl::Status failed_;

@@ -19,7 +19,7 @@ namespace {
 
 // How many seeds of those with durable disks that take their time have disks that are bytes, and on
 // how many members at most: a run takes twice the time where all members have them.
-constexpr double kByteDisks = 0.5;
+constexpr double kByteDisks = 0.35;
 constexpr int kByteDisksMax = 3;
 
 }  // namespace
@@ -142,7 +142,7 @@ Plan DrawPlan(std::uint64_t seed) {
   for (const Fault fault : {Fault::kDiskSync, Fault::kDiskFull}) {
     plan.enabled[static_cast<int>(fault)] = chance(density) && plan.durable;
   }
-  plan.enabled[static_cast<int>(Fault::kDiskRot)] = chance(density) && plan.byte_disks > 0;
+  plan.enabled[static_cast<int>(Fault::kDiskRot)] = chance(0.6) && plan.byte_disks > 0;
   return plan;
 }
 
@@ -152,13 +152,9 @@ std::string Plan::Describe() const {
     if (enabled[i]) faults.emplace_back(NameOf(static_cast<Fault>(i)));
   }
   return absl::StrCat(
-      members,
-      byte_disks ? " durable (bytes)"
-      : durable  ? " durable"
-                 : " memory-only",
-      " members (heartbeat ", absl::FormatDuration(heartbeat), ", election ",
-      absl::FormatDuration(election_min), " to ", absl::FormatDuration(election_max),
-      ", greatest TTL ", absl::FormatDuration(ttl_max),
+      members, durable ? " durable" : " memory-only", " members (heartbeat ",
+      absl::FormatDuration(heartbeat), ", election ", absl::FormatDuration(election_min), " to ",
+      absl::FormatDuration(election_max), ", greatest TTL ", absl::FormatDuration(ttl_max),
       snapshot_log_bytes < (std::size_t{1} << 20)
           ? absl::StrCat(", snapshots every ", snapshot_log_bytes, " bytes")
           : "",

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "tests/sim/byte_disk.h"
 #include "tests/sim/run.h"
 #include "tests/testing/sanitized.h"
 
@@ -21,6 +22,24 @@ TEST(SimTest, ASeedReplaysARun) {
     EXPECT_EQ(first.trace_hash, second.trace_hash) << "seed " << seed;
     EXPECT_EQ(first.events, second.events) << "seed " << seed;
     EXPECT_EQ(first.violations, second.violations) << "seed " << seed;
+  }
+}
+
+// SQLite takes part in it.
+TEST(SimTest, ASeedWithDisksThatAreBytesReplaysARun) {
+  if (testing::kSanitized) GTEST_SKIP() << "takes minutes under a sanitizer";
+  if (!HaveByteDisks()) GTEST_SKIP() << "this build has no SQLite";
+  int runs = 0;
+  for (std::uint64_t seed = 1; runs < 3; ++seed) {
+    const Plan plan = DrawPlan(seed);
+    if (plan.byte_disks == 0 || !plan.On(Fault::kDiskRot)) continue;
+    ++runs;
+    const Outcome first = RunSeed(seed);
+    const Outcome second = RunSeed(seed);
+    EXPECT_EQ(first.trace_hash, second.trace_hash) << "seed " << seed;
+    EXPECT_EQ(first.events, second.events) << "seed " << seed;
+    EXPECT_EQ(first.violations, second.violations) << "seed " << seed;
+    EXPECT_EQ(first.marks.visits(), second.marks.visits()) << "seed " << seed;
   }
 }
 

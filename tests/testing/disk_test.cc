@@ -1,5 +1,7 @@
 #include "tenure/testing/disk.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -7,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tenure/testing/world.h"
+#include "testing/disk_medium.h"
 
 namespace tenure::testing {
 namespace {
@@ -110,6 +113,71 @@ TEST_F(VirtualDiskTest, ADestroyedStorageHearsNothing) {
   storage_ = nullptr;
   world_.RunFor(absl::Seconds(1));
   EXPECT_THAT(done_, IsEmpty());
+}
+
+// ---- What it is made of
+
+// Fails from one commit on, and notes what it hears.
+class BrokenMedium final : public DiskMedium {
+ public:
+  struct Heard {
+    int commits_left = 1;
+    std::vector<std::size_t> commits;  // of how many batches each
+    std::vector<raft::WriteId> torn;   // 0: nothing was about to be written
+  };
+  explicit BrokenMedium(Heard& heard) : heard_(heard) {}
+
+  absl::StatusOr<LogImage> Open(const MemberId& /*self*/) override { return LogImage(); }
+  absl::Status Commit(absl::Span<const raft::WriteBatch* const> batches) override {
+    heard_.commits.push_back(batches.size());
+    return heard_.commits_left-- > 0 ? absl::OkStatus() : absl::UnavailableError("no sync");
+  }
+  absl::StatusOr<raft::Payload> ReadPiece(std::uint64_t /*number*/,
+                                          std::uint64_t /*begin*/) override {
+    return absl::NotFoundError("none");
+  }
+  void Crash(const raft::WriteBatch* next) override {
+    heard_.torn.push_back(next == nullptr ? 0 : next->id);
+  }
+  void Wipe() override {}
+  void Copy() override {}
+  void GoBack() override {}
+
+ private:
+  Heard& heard_;
+};
+
+TEST_F(VirtualDiskTest, AnErrorOfTheMediumIsFinalForTheProcess) {
+  BrokenMedium::Heard heard;
+  SetMedium(node_.disk(), std::make_unique<BrokenMedium>(heard));
+  Open();
+  node_.disk().Stall();
+  for (Index i = 1; i <= 2; ++i) Write(i);
+  world_.RunFor(absl::Seconds(1));
+  node_.disk().Resume();
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_THAT(done_, ElementsAre(1, 2));
+  Write(3);
+  Write(4);
+  world_.RunFor(absl::Seconds(1));
+  Write(5);
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_THAT(done_, ElementsAre(1, 2));
+  EXPECT_THAT(failed_, ElementsAre(3, 4, 5));
+  EXPECT_EQ(heard.commits[0], 2u) << "what is due at once is one";
+  KillAndReopen();
+  EXPECT_THAT(heard.torn, ElementsAre(0));
+}
+
+TEST_F(VirtualDiskTest, TheMediumHearsWhatWasBeingWritten) {
+  BrokenMedium::Heard heard{.commits_left = 10};
+  SetMedium(node_.disk(), std::make_unique<BrokenMedium>(heard));
+  Open();
+  for (Index i = 1; i <= 3; ++i) Write(i);
+  node_.disk().KeepAtNextCrash(1);
+  KillAndReopen();
+  EXPECT_THAT(heard.commits, ElementsAre(1));
+  EXPECT_THAT(heard.torn, ElementsAre(2));
 }
 
 TEST(VirtualMemoryTest, CompletesWithinWriteAndDiesWithTheProcess) {
