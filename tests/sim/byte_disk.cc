@@ -157,7 +157,9 @@ absl::Status SqliteDisk::Commit(absl::Span<const raft::WriteBatch* const> batche
   }
   std::vector<const Change*> all;
   for (const Change& change : changes) all.push_back(&change);
+  const std::uint64_t syncs = files_.database_syncs();
   absl::Status done = database_->Commit(all, HeadOf(held_));
+  if (files_.database_syncs() != syncs) marks_.Visit("log copied into the database by a write");
   if (!done.ok() && before.has_value()) {
     // It may be there all the same.
     torn_ = std::exchange(held_, *std::move(before));

@@ -106,6 +106,7 @@ int VirtualFiles::Sync(VirtualFile& file) {
     return Fail(SQLITE_IOERR_FSYNC, "failed sync");
   }
   file.Sync();
+  if (&file == Find(kDatabaseName)) ++database_syncs_;
   return SQLITE_OK;
 }
 

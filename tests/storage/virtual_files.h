@@ -43,6 +43,8 @@ class VirtualFiles {
     return full_ || fail_write_ || fail_sync_ ||
            steps_left_ != std::numeric_limits<std::uint64_t>::max();
   }
+  // How often the database itself was synced, which its log is copied into at times.
+  std::uint64_t database_syncs() const { return database_syncs_; }
   // What it was that failed last; empty: nothing did since Restart.
   const std::string& last_fault() const { return last_fault_; }
 
@@ -81,6 +83,7 @@ class VirtualFiles {
   bool fail_write_ = false;
   bool fail_sync_ = false;
   std::string last_fault_;
+  std::uint64_t database_syncs_ = 0;
   const std::unique_ptr<Vfs> vfs_;
 };
 
