@@ -395,7 +395,8 @@ void Members::Kill(int i) { members_[i]->Kill(); }
 void Members::KillAtWrite(int i, int writes, bool once_durable, std::size_t keep) {
   members_[i]->kill_at_write_ = writes;
   members_[i]->kill_once_durable_ = once_durable;
-  members_[i]->keep_ = keep;
+  // Of bytes the first that is not kept is cut short: mostly that is the one that is on its way.
+  members_[i]->keep_ = members_[i]->bytes() == nullptr ? keep : keep / 2;
   members_[i]->condemned_ = writes > 0;
 }
 void Members::FailNextWrite(int i, absl::Status why) {

@@ -22,9 +22,9 @@ struct DiskOptions {
   absl::Duration latency_max = absl::ZeroDuration();
 };
 
-// One for each node. Writes complete in their order; `done` runs on the node's loop, or within
-// Write when there is no latency. A paused node's disk goes on; its process hears of it when it
-// resumes.
+// One for each node. Writes complete in their order, those that are due at once as one; `done` runs
+// on the node's loop, or within Write when there is no latency. A paused node's disk goes on; its
+// process hears of it when it resumes.
 class VirtualDisk {
  public:
   explicit VirtualDisk(DiskImpl& impl) : impl_(impl) {}  // VirtualNode does
