@@ -286,6 +286,7 @@ void Member::OnApplied(const ClusterId& cluster, const raft::Entry& entry,
 // ----------------------------------------------------------------------------------
 
 void Member::Start() {
+  // Now and then the power does not last.
   const bool cut = bytes_ != nullptr && scene_.faulty && scene_.plan.On(Fault::kKill) &&
                    scene_.world.Chance(0.1);
   if (cut) bytes_->CutNextOpen();
