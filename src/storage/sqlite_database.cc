@@ -19,13 +19,13 @@ constexpr int kLogPages = 4096;
 }  // namespace
 
 absl::Status Database::Commit(absl::Span<const Change* const> changes, Head after) {
-  if (absl::Status begun = writer_.Run("BEGIN IMMEDIATE"); !begun.ok()) return begun;
+  if (absl::Status begun = writer_.Finish(statements_.begin); !begun.ok()) return begun;
   for (const Change* const change : changes) {
     if (absl::Status applied = Apply(*change); !applied.ok()) return applied;
   }
   if (absl::Status dropped = DropSome(); !dropped.ok()) return dropped;
   if (absl::Status put = PutHead(&after); !put.ok()) return put;
-  if (absl::Status done = writer_.Run("COMMIT"); !done.ok()) return done;
+  if (absl::Status done = writer_.Finish(statements_.commit); !done.ok()) return done;
   if (writer_.log_pages() < kLogPages) return absl::OkStatus();
   return writer_.Ask("PRAGMA wal_checkpoint(PASSIVE)").status();
 }

@@ -49,7 +49,7 @@ class Database {
 
  private:
   struct Statements {
-    Statement put_head, put_entry, put_piece, drop_entries, drop_pieces;
+    Statement begin, commit, put_head, put_entry, put_piece, drop_entries, drop_pieces;
   };
 
   explicit Database(std::unique_ptr<Directory> directory) : directory_(std::move(directory)) {}

@@ -224,6 +224,8 @@ absl::Status Database::Prepare() {
     Statement* statement;
     const char* sql;
   } const wanted[] = {
+      {&statements_.begin, "BEGIN IMMEDIATE"},
+      {&statements_.commit, "COMMIT"},
       {&statements_.put_entry, "INSERT INTO log VALUES(?,?,?)"},
       {&statements_.put_piece, "INSERT INTO pieces VALUES(?,?,?)"},
       {&statements_.drop_entries, "DELETE FROM log WHERE number>=? AND number<=?"},

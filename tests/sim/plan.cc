@@ -19,7 +19,7 @@ namespace {
 
 // How many seeds of those with durable disks that take their time have disks that are bytes, and on
 // how many members at most: a run takes twice the time where all members have them.
-constexpr double kByteDisks = 0.35;
+constexpr double kByteDisks = 0.3;
 constexpr int kByteDisksMax = 3;
 
 }  // namespace
