@@ -1,6 +1,5 @@
 // What clients make of requests and answers that are lost or late, and of time that passes
-// meanwhile. Names are lines of docs/pitfalls.md. (L4 and L5 need clocks that a test can set: those
-// tests run where clocks are virtual.)
+// meanwhile. Names are lines of docs/pitfalls.md.
 #include <thread>
 #include <utility>
 
