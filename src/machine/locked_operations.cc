@@ -94,7 +94,9 @@ Locks::Chance Locks::ClaimUnder(const Lock* operation, absl::string_view fingerp
   const OperationRecord& record = *OperationOf(*operation);
   if (record.fingerprint != fingerprint) return Chance::kMismatch;
   if (record.done) return Chance::kDone;
-  if (operation->holder == nullptr || (lock != nullptr && record.under == lock)) {
+  // What the dead have is anybody's, though it is not cleared away yet.
+  if (operation->holder == nullptr || operation->holder->dead ||
+      (lock != nullptr && record.under == lock)) {
     return Chance::kFree;
   }
   return record.under == nullptr && record.overdue ? Chance::kFree : Chance::kElsewhere;

@@ -477,7 +477,9 @@ bool Locks::SettleOne(Lock& lock, std::uint64_t& steps) {
       EndWait(first);
       continue;
     }
-    if (first->begin != nullptr && ClaimUnder(*first->begin, lock) != Chance::kFree) {
+    // What it begins is looked at when it could have the lock, not while others share that.
+    if (first->begin != nullptr && ToBeHad(lock, first->mode, first->permits) &&
+        ClaimUnder(*first->begin, lock) != Chance::kFree) {
       if (steps == 0) return PutOff(lock);
       --steps;
       TellEnded(first);

@@ -1,11 +1,10 @@
-// Long random command sequences over all that locks can do, the machine against a second one that
-// is written for obviousness: one list of requests in the order in which they came, searched from
-// its beginning for whatever there is to know.
+// Long random command sequences over all that locks can do, and attempts with and without them, the
+// machine against the naive model.
+#include "lock_model.h"
+
 #include <algorithm>
 #include <cstdint>
-#include <list>
 #include <map>
-#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -24,259 +23,6 @@ namespace {
 constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kTtl = 1'000'000'000 * kMs;
 
-class LockModel {
- public:
-  struct Part {
-    std::string name;
-    LockMode mode;
-    bool held = false;
-    std::uint64_t seat = 0;
-    std::uint64_t holds = 1;
-  };
-  struct Request {
-    std::size_t client;
-    Sequence sequence;
-    std::vector<Part> parts;
-    std::uint64_t permits, total;
-    std::int64_t delay;
-    std::string owner;
-    std::int64_t deadline;
-    bool waiting = true;
-    Revision token = 0;  // as the machine had it
-  };
-  struct Granted {
-    std::size_t client;
-    Sequence sequence;
-    std::vector<std::uint64_t> seats;
-    std::vector<std::string> shared;  // whose fences are to be those of their first sharers
-  };
-
-  std::int64_t now = 0;
-  std::list<Request> requests;
-  std::map<std::string, std::int64_t> delays;  // until when
-  std::map<std::string, Revision> first;       // the token of the first who shares
-  // What the last step told.
-  std::vector<Granted> granted;
-  std::set<std::string> told;
-
-  // The request that holds `name` exclusively, or any that has something of it.
-  Request* Holder(const std::string& name, std::optional<LockMode> mode) {
-    for (Request& request : requests) {
-      for (const Part& part : request.parts) {
-        if (part.held && part.name == name && (!mode || part.mode == *mode)) return &request;
-      }
-    }
-    return nullptr;
-  }
-  std::size_t Waiting(const std::string& name, const Request* before = nullptr) {
-    std::size_t count = 0;
-    for (const Request& request : requests) {
-      if (&request == before) break;
-      if (!request.waiting) continue;
-      for (const Part& part : request.parts) count += part.name == name;
-    }
-    return count;
-  }
-  std::uint64_t Taken(const std::string& name) {
-    std::uint64_t taken = 0;
-    for (const Request& request : requests) {
-      for (const Part& part : request.parts) {
-        if (part.held && part.name == name && part.mode == LockMode::kPermits) {
-          taken += request.permits;
-        }
-      }
-    }
-    return taken;
-  }
-  bool Sharing(std::size_t client, const std::string& owner, const std::string& name) {
-    for (const Request& request : requests) {
-      for (const Part& part : request.parts) {
-        if (part.held && part.name == name && part.mode == LockMode::kShared &&
-            request.client == client && request.owner == owner) {
-          return true;
-        }
-      }
-    }
-    return false;
-  }
-  // Nobody has it in a way that keeps this out.
-  bool Free(const Request& request, const Part& part) {
-    if (delays.count(part.name) != 0 || Holder(part.name, LockMode::kExclusive)) return false;
-    if (part.mode == LockMode::kExclusive) return Holder(part.name, std::nullopt) == nullptr;
-    if (part.mode == LockMode::kShared) return true;
-    return Taken(part.name) + request.permits <= request.total;
-  }
-  bool Ready(const Request& request) {
-    return std::all_of(request.parts.begin(), request.parts.end(), [&](const Part& part) {
-      return Waiting(part.name, &request) == 0 && Free(request, part);
-    });
-  }
-  void Grant(Request& request) {
-    Granted grant{request.client, request.sequence, {}, {}};
-    request.waiting = false;
-    for (Part& part : request.parts) {
-      if (part.mode == LockMode::kPermits) {
-        std::set<std::uint64_t> taken;
-        for (const Request& other : requests) {
-          for (const Part& seat : other.parts) {
-            if (seat.held && seat.name == part.name) taken.insert(seat.seat);
-          }
-        }
-        while (taken.count(part.seat) != 0) ++part.seat;
-      }
-      part.held = true;
-      grant.seats.push_back(part.seat);
-      grant.shared.push_back(part.mode == LockMode::kShared ? part.name : "");
-    }
-    granted.push_back(grant);
-  }
-  void Settle() {
-    std::erase_if(requests, [](const Request& request) {
-      return !request.waiting && std::none_of(request.parts.begin(), request.parts.end(),
-                                              [](const Part& part) { return part.held; });
-    });
-    for (auto it = first.begin(); it != first.end();) {
-      it = Holder(it->first, LockMode::kShared) ? std::next(it) : first.erase(it);
-    }
-    for (Request& request : requests) {
-      if (request.waiting && Ready(request)) return Grant(request), Settle();
-    }
-  }
-
-  std::string Acquire(Request request, std::int64_t wait, bool reentrant) {
-    for (const Part& part : request.parts) {
-      bool used = Holder(part.name, std::nullopt) || Waiting(part.name) || delays.count(part.name);
-      std::uint64_t total = 0;
-      for (const Request& other : requests) {
-        for (const Part& one : other.parts) {
-          if (one.name == part.name && (one.held || other.waiting)) total = other.total;
-        }
-      }
-      if (used && total != request.total) return "conflict";
-      Request* holder = Holder(part.name, LockMode::kExclusive);
-      const bool own = holder && holder->client == request.client && holder->owner == request.owner;
-      if (reentrant && own && part.mode == LockMode::kShared) return "conflict";
-      const bool shares = Sharing(request.client, request.owner, part.name);
-      if (shares && part.mode == LockMode::kExclusive) return "conflict";
-      if (reentrant && shares && part.mode == LockMode::kShared && Waiting(part.name)) {
-        return "conflict";
-      }
-      if (reentrant && own) {
-        for (Part& held : holder->parts) {
-          if (held.name == part.name) return absl::StrCat("again ", ++held.holds);
-        }
-      }
-    }
-    const Request& added = requests.emplace_back(std::move(request));
-    if (Ready(added)) {
-      Grant(requests.back());
-      return "granted";
-    }
-    // The first of its names that is not to be had at once.
-    std::string blocked = added.parts[0].name;
-    for (std::size_t i = added.parts.size(); i-- > 0;) {
-      const Part& part = added.parts[i];
-      if (Waiting(part.name, &added) > 0 || !Free(added, part)) blocked = part.name;
-    }
-    const std::size_t ahead = Waiting(blocked, &added);
-    if (wait == 0) {
-      requests.pop_back();
-      return absl::StrCat("held ", ahead);
-    }
-    return absl::StrCat("queued ", ahead);
-  }
-  Part* Held(std::optional<std::size_t> client, const std::string& name, Revision token,
-             Request** of) {
-    for (Request& request : requests) {
-      for (Part& part : request.parts) {
-        if (part.held && part.name == name && request.token == token &&
-            (!client || request.client == *client)) {
-          *of = &request;
-          return &part;
-        }
-      }
-    }
-    return nullptr;
-  }
-  std::string Release(std::size_t client, const std::string& name, Revision token) {
-    Request* of = nullptr;
-    Part* const part = Held(client, name, token, &of);
-    if (part == nullptr) return "not held";
-    if (part->holds > 1) return absl::StrCat("released ", --part->holds);
-    part->held = false;
-    Settle();
-    return "released 0";
-  }
-  std::string Downgrade(std::size_t client, const std::string& name, Revision token) {
-    Request* of = nullptr;
-    Part* const part = Held(client, name, token, &of);
-    if (part == nullptr || part->mode != LockMode::kExclusive) return "not held";
-    if (part->holds > 1) return "conflict";
-    part->mode = LockMode::kShared;
-    first[name] = token;
-    Settle();
-    return "granted";
-  }
-  std::string Break(const std::string& name, Revision token) {
-    Request* of = nullptr;
-    Part* const part = Held(std::nullopt, name, token, &of);
-    if (part == nullptr) return "absent";
-    told.insert(absl::StrCat("lost ", of->client, " ", of->sequence));
-    Drop(*of, *part, /*uncleanly=*/true);
-    Settle();
-    return "broken";
-  }
-  std::string Cancel(std::size_t client, Sequence sequence) {
-    for (auto it = requests.begin(); it != requests.end(); ++it) {
-      if (it->client != client || it->sequence != sequence) continue;
-      if (!it->waiting) return "granted";
-      requests.erase(it);
-      Settle();
-      return "cancelled";
-    }
-    return "cancelled";
-  }
-  void End(std::size_t client, bool expired) {
-    std::erase_if(requests, [client](const Request& request) {
-      return request.waiting && request.client == client;
-    });
-    for (Request& request : requests) {
-      if (request.client != client) continue;
-      for (Part& part : request.parts) {
-        if (part.held) Drop(request, part, expired);
-      }
-    }
-    Settle();
-  }
-  // The first thing that time brings, if any.
-  std::int64_t NextDue() const {
-    std::int64_t due = kWaitForever;
-    for (const Request& request : requests) {
-      if (request.waiting) due = std::min(due, request.deadline);
-    }
-    for (const auto& [name, until] : delays) due = std::min(due, until);
-    return due;
-  }
-  void PassTo(std::int64_t time) {
-    now = time;
-    std::erase_if(delays, [time](const auto& delay) { return delay.second <= time; });
-    std::erase_if(requests, [&](const Request& request) {
-      if (!request.waiting || request.deadline > time) return false;
-      told.insert(absl::StrCat("over ", request.client, " ", request.sequence));
-      return true;
-    });
-    Settle();
-  }
-
- private:
-  void Drop(Request& request, Part& part, bool uncleanly) {
-    part.held = false;
-    if (uncleanly && part.mode == LockMode::kExclusive && request.delay > 0) {
-      delays[part.name] = now + request.delay;
-    }
-  }
-};
-
 class LockModelTest : public ::testing::TestWithParam<int> {
  protected:
   struct Client {
@@ -290,7 +36,7 @@ class LockModelTest : public ::testing::TestWithParam<int> {
     genesis.limits.cleanup_per_entry = 1'000'000;
     genesis.limits.ttl_max_ns = kTtl;
     ASSERT_TRUE(machine_.Start(genesis, 0).ok());
-    for (int i = 0; i < 5; ++i) clients_.push_back(Opened());
+    for (std::size_t i = 0; i < 5; ++i) clients_.push_back(Opened(i));
   }
   std::uint64_t Below(std::uint64_t n) { return random_() % n; }
   bool Chance(std::uint64_t percent) { return Below(100) < percent; }
@@ -299,19 +45,31 @@ class LockModelTest : public ::testing::TestWithParam<int> {
     return static_cast<std::int64_t>(1 + Below(ms)) * kMs + ++odd_;
   }
 
-  Client Opened() {
+  Client Opened(std::size_t i) {
     Client client;
     client.key = {1, ++keys_};
     Command open;
     open.key = client.key;
-    open.operation = OpenSession{kTtl, ""};  // it ends when it is closed
+    // Some end by themselves.
+    const std::int64_t ttl = Chance(50) ? kTtl : 1000 * kMs + Soon(8000);
+    if (ttl < kTtl) model_.dues[i] = model_.now + ttl;
+    open.operation = OpenSession{ttl, ""};
     client.session = std::get<SessionOpened>(Apply(open).result).session;
     return client;
   }
   Reply Apply(const Command& command) {
     Applied applied = machine_.Apply(model_.now, {command});
     events_ = std::move(applied.events);
+    ApplyTheRest();
     return std::move(applied.replies[0]);
+  }
+  // What is left of an ended session goes in the next entries.
+  void ApplyTheRest() {
+    while (machine_.HasBacklog()) {
+      for (SessionEvent& event : machine_.Apply(model_.now, {}).events) {
+        events_.push_back(std::move(event));
+      }
+    }
   }
   Reply Do(std::size_t client, Operation operation) {
     Command command;
@@ -331,8 +89,17 @@ class LockModelTest : public ::testing::TestWithParam<int> {
   }
   void PassTo(std::int64_t time) {
     events_ = machine_.Apply(time, {}).events;
+    std::vector<std::size_t> ended;
+    for (const auto& [client, due] : model_.dues) {
+      if (due <= time) ended.push_back(client);
+    }
     model_.PassTo(time);
+    ApplyTheRest();
     CompareEvents();
+    for (const std::size_t client : ended) {
+      if (!HasFatalFailure()) clients_[client] = Opened(client);
+      ++shown_["expired"];
+    }
   }
 
   std::size_t ClientOf(SessionId session) const {
@@ -341,17 +108,18 @@ class LockModelTest : public ::testing::TestWithParam<int> {
     }
     return clients_.size();
   }
+  void TakeToken(std::size_t client, Sequence sequence, Revision token) {
+    ASSERT_GT(token, last_token_);
+    last_token_ = token;
+    model_.Take(client, sequence, token);
+  }
   // One grant of the machine's: it has a token of its own, and what the model says it has.
   void TakeGrant(std::size_t client, Sequence sequence, const LockGranted& grant) {
     const auto expected = std::find_if(
         model_.granted.begin(), model_.granted.end(),
         [&](const auto& each) { return each.client == client && each.sequence == sequence; });
     ASSERT_NE(expected, model_.granted.end()) << client << " is granted " << sequence;
-    ASSERT_GT(grant.token, last_token_);
-    last_token_ = grant.token;
-    for (LockModel::Request& request : model_.requests) {
-      if (request.client == client && request.sequence == sequence) request.token = grant.token;
-    }
+    TakeToken(client, sequence, grant.token);
     for (std::size_t i = 0; i < expected->shared.size(); ++i) {
       const std::string& name = expected->shared[i];
       if (!name.empty()) model_.first.emplace(name, grant.token);
@@ -370,12 +138,19 @@ class LockModelTest : public ::testing::TestWithParam<int> {
       if (const auto* grant = std::get_if<LockGrantedEvent>(&event.body)) {
         TakeGrant(client, grant->acquire,
                   {grant->token, grant->fence, grant->seat, 1, grant->fences});
-        if (HasFatalFailure()) return;
       } else if (const auto* lost = std::get_if<LockLostEvent>(&event.body)) {
         told.insert(absl::StrCat("lost ", client, " ", lost->acquire));
       } else if (const auto* over = std::get_if<WaitEndedEvent>(&event.body)) {
         told.insert(absl::StrCat("over ", client, " ", over->acquire));
+      } else if (const auto* outcome = std::get_if<OperationEndedEvent>(&event.body)) {
+        told.insert(absl::StrCat("outcome ", client, " ", outcome->begin, " ", outcome->key));
+      } else if (const auto* start = std::get_if<AttemptStartedEvent>(&event.body)) {
+        told.insert(absl::StrCat(client, " ", start->begin, " ", start->key, " started ",
+                                 start->attempts, " ", start->point));
+        TakeToken(client, start->begin, start->token);
+        attempts_.push_back({start->key, start->token, client});
       }
+      if (HasFatalFailure()) return;
     }
     ASSERT_EQ(told, model_.told);
     ASSERT_TRUE(model_.granted.empty()) << "the model granted more";
@@ -396,10 +171,39 @@ class LockModelTest : public ::testing::TestWithParam<int> {
                        [&name = name](const LockModel::Part& each) { return each.name == name; });
       ASSERT_EQ(std::max<std::uint64_t>(1, seen.holds), part->holds);
     }
+    CompareRecords();
+  }
+  void CompareRecords() {
+    ASSERT_EQ(machine_.key_count(), model_.records.size());
+    for (const auto& [key, record] : model_.records) {
+      const auto seen =
+          std::get<OperationDescription>(machine_.Query(GetOperation{"", key}).result);
+      const bool running = record.attempt && !model_.Overdue(record);
+      ASSERT_EQ(seen.state, record.failed ? OperationState::kFailed
+                            : record.done ? OperationState::kDone
+                            : running     ? OperationState::kInProgress
+                                          : OperationState::kClaimable)
+          << key;
+      ASSERT_EQ(seen.holder.session,
+                record.attempt ? clients_[record.attempt->client].session : SessionId{0})
+          << key;
+      ASSERT_EQ(seen.holder.token, record.attempt ? record.attempt->token : Revision{0}) << key;
+      ASSERT_EQ(seen.lock, record.attempt ? record.attempt->lock : "") << key;
+      ASSERT_EQ(seen.waiting, record.queue.size() + record.awaiting.size()) << key;
+      ASSERT_EQ(seen.attempts, record.attempts) << key;
+      ASSERT_EQ(seen.fingerprint, record.fingerprint) << key;
+      ASSERT_EQ(seen.point, record.point) << key;
+      ASSERT_EQ(seen.response, record.response) << key;
+      const std::int64_t expires = record.expires;
+      ASSERT_EQ(seen.expires_in_ns, expires == kWaitForever ? expires : expires - model_.now)
+          << key;
+    }
   }
   static std::vector<std::string> Names() { return {"a", "b", "c", "s", "t"}; }
-  static std::string Show(const Reply& reply) {
+  static std::vector<std::string> Keys() { return {"k0", "k1", "k2"}; }
+  std::string Show(const Reply& reply) const {
     if (reply.code == ReplyCode::kConflict) return "conflict";
+    if (reply.code == ReplyCode::kMismatch) return "mismatch";
     if (reply.code == ReplyCode::kNotHeld) return "not held";
     if (reply.code == ReplyCode::kAbsent) return "absent";
     if (reply.code != ReplyCode::kOk) return reply.message;
@@ -417,6 +221,22 @@ class LockModelTest : public ::testing::TestWithParam<int> {
     }
     if (std::holds_alternative<WaitCancelled>(reply.result)) return "cancelled";
     if (std::holds_alternative<LockBroken>(reply.result)) return "broken";
+    if (const auto* started = std::get_if<AttemptStarted>(&reply.result)) {
+      return absl::StrCat("started ", started->attempts, " ", started->point);
+    }
+    if (const auto* progress = std::get_if<AttemptInProgress>(&reply.result)) {
+      const SessionId holder = progress->holder.session;
+      return absl::StrCat("progress ", holder == 0 ? "-" : absl::StrCat(ClientOf(holder)), " ",
+                          progress->ends_in_ns, " ", progress->ahead, " ", progress->held_back_ns);
+    }
+    if (const auto* done = std::get_if<OperationDone>(&reply.result)) {
+      return absl::StrCat("done ", done->failed, " ", done->response, " ", done->expires_in_ns);
+    }
+    if (const auto* extended = std::get_if<AttemptExtended>(&reply.result)) {
+      return absl::StrCat("extended ", extended->ends_in_ns);
+    }
+    if (std::holds_alternative<AttemptFinished>(reply.result)) return "finished";
+    if (std::holds_alternative<OperationForgotten>(reply.result)) return "removed";
     return "something else";
   }
   void Compare(std::size_t client, const Reply& reply, const std::string& expected,
@@ -440,7 +260,7 @@ class LockModelTest : public ::testing::TestWithParam<int> {
       acquire.permits = 1 + Below(4);
     } else {
       acquire.mode = Chance(50) ? LockMode::kShared : LockMode::kExclusive;
-      acquire.reentrant = !acquire.owner.empty() && Chance(50);
+      acquire.reentrant = !acquire.owner.empty() && Chance(70);
       if (acquire.mode == LockMode::kExclusive && Chance(50)) acquire.delay_ns = Soon(800);
     }
     const Reply reply = Do(client, acquire);
@@ -502,6 +322,54 @@ class LockModelTest : public ::testing::TestWithParam<int> {
                        model_.Release(client, name, token));
     }
   }
+  void Begin(std::size_t client) {
+    const std::size_t key = Below(3);
+    tenure::Begin begin{"", Keys()[key], Chance(95) ? "f" : "g"};
+    if (Chance(60)) begin.deadline_ns = Soon(1500);
+    begin.retention_ns = Soon(5000);
+    if (!Chance(40)) begin.wait_ns = Chance(50) ? kWaitForever : Soon(3000);
+    // All who may attempt a key are to name the same lock, and mostly do.
+    if (!Chance(25)) begin.lock = Names()[Chance(80) ? key : Below(5)];
+    const Reply reply = Do(client, begin);
+    const std::string expected = model_.Ask(client, clients_[client].last, begin);
+    if (const auto* started = std::get_if<AttemptStarted>(&reply.result)) {
+      TakeToken(client, clients_[client].last, started->token);
+      attempts_.push_back({begin.key, started->token, client});
+    }
+    Compare(client, reply, expected);
+  }
+  // Goes on with a recent attempt of this client, mostly the last one, or of anybody.
+  void GoOn(std::size_t client) {
+    for (std::size_t i = attempts_.size(), past = 0; i-- > 0 && past < 20; ++past) {
+      const auto& [key, token, whose] = attempts_[i];
+      if (whose != client ? !Chance(2) : Chance(10)) continue;
+      switch (Below(8)) {
+        case 0: {
+          const Checkpoint checkpoint{"", key, token, absl::StrCat("p", Below(9))};
+          return Compare(client, Do(client, checkpoint), model_.Store(client, checkpoint));
+        }
+        case 1: {
+          const Extend extend{"", key, token, Chance(20) ? kWaitForever : Soon(1500)};
+          return Compare(client, Do(client, extend), model_.Lengthen(client, extend));
+        }
+        case 2: {
+          const BreakLock broken{ObjectKind::kOperation, "", key, token, ""};
+          return Compare(client, Do(client, broken), model_.Break(key, token));
+        }
+        default: {
+          const FinishAttempt finish{"", key, token, static_cast<Outcome>(Below(3)), "r"};
+          return Compare(client, Do(client, finish), model_.Finish(client, finish));
+        }
+      }
+    }
+  }
+  void AskOfKey(std::size_t client) {
+    const std::string key = Keys()[Below(3)];
+    if (Chance(50)) return Compare(client, Do(client, Forget{"", key}), model_.Remove(key));
+    AwaitOperation await{"", key, Chance(30) ? 0 : Chance(50) ? kWaitForever : Soon(3000)};
+    const Reply reply = Do(client, await);
+    Compare(client, reply, model_.Await(client, clients_[client].last, await));
+  }
   void Close(std::size_t client) {
     Command close;
     close.session = clients_[client].session;
@@ -510,12 +378,8 @@ class LockModelTest : public ::testing::TestWithParam<int> {
     ASSERT_TRUE(std::holds_alternative<SessionClosed>(Apply(close).result));
     model_.End(client, /*expired=*/false);
     ++shown_["closed"];
-    std::vector<SessionEvent> first = std::move(events_);
-    // What is left of it goes in the next entry.
-    events_ = machine_.Apply(model_.now, {}).events;
-    events_.insert(events_.begin(), first.begin(), first.end());
     CompareEvents();
-    if (!HasFatalFailure()) clients_[client] = Opened();
+    if (!HasFatalFailure()) clients_[client] = Opened(client);
   }
 
   Machine machine_;
@@ -523,6 +387,12 @@ class LockModelTest : public ::testing::TestWithParam<int> {
   std::mt19937 random_{static_cast<std::uint32_t>(GetParam())};
   std::vector<Client> clients_;
   std::vector<SessionEvent> events_;
+  struct Attempted {
+    std::string key;
+    Revision token;
+    std::size_t client;
+  };
+  std::vector<Attempted> attempts_;  // all that ever were
   std::uint64_t keys_ = 0;
   std::int64_t odd_ = 0;
   Revision last_token_ = 0;
@@ -531,15 +401,19 @@ class LockModelTest : public ::testing::TestWithParam<int> {
 };
 
 TEST_P(LockModelTest, AgreesWithTheNaiveModel) {
-  for (int turn = 0; turn < 4'000; ++turn) {
+  for (int turn = 0; turn < 5'000; ++turn) {
     const std::size_t client = Below(clients_.size());
     const std::uint64_t what = Below(100);
     if (what < 25) Pass(Soon(Chance(20) ? 2000 : 100));
     if (!HasFatalFailure()) {
-      if (what < 50) {
+      if (what < 35) {
         AskOne(client);
-      } else if (what < 60) {
+      } else if (what < 42) {
         AskForAll(client);
+      } else if (what < 58) {
+        Begin(client);
+      } else if (what < 62) {
+        AskOfKey(client);
       } else if (what < 65) {
         if (clients_[client].last == 0) continue;
         const Sequence sequence =
@@ -547,6 +421,8 @@ TEST_P(LockModelTest, AgreesWithTheNaiveModel) {
         Compare(client, Do(client, CancelWait{sequence}), model_.Cancel(client, sequence));
       } else if (what < 67) {
         Close(client);
+      } else if (what < 76) {
+        GoOn(client);
       } else {
         GiveBack(client);
       }
@@ -554,7 +430,8 @@ TEST_P(LockModelTest, AgreesWithTheNaiveModel) {
     if (HasFatalFailure()) FAIL() << "seed " << GetParam() << ", turn " << turn;
   }
   for (const char* word : {"granted", "queued", "held", "again", "released", "conflict", "not",
-                           "cancelled", "broken", "closed"}) {
+                           "cancelled", "broken", "closed", "expired", "started", "progress",
+                           "done", "extended", "finished", "removed", "mismatch", "absent"}) {
     EXPECT_GT(shown_[word], 0) << "the workload never came to: " << word;
   }
   EXPECT_GT(grants_, 200u);
@@ -563,6 +440,7 @@ TEST_P(LockModelTest, AgreesWithTheNaiveModel) {
   }
   Pass(100'000 * kMs);
   EXPECT_EQ(machine_.lock_count(), 0u);
+  EXPECT_EQ(machine_.key_count(), 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, LockModelTest, ::testing::Range(1, testing::kSanitized ? 4 : 11));

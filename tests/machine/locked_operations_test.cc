@@ -130,6 +130,36 @@ TEST_F(LockedOperationsTest, TheRecordIsLookedAtAgainAtTheGrant) {
   EXPECT_EQ(Do(b.Next(late)).code, ReplyCode::kMismatch);
 }
 
+// While others share the lock, the record is not looked at, though somebody else tries for the
+// lock.
+TEST_F(LockedOperationsTest, TheRecordIsNotLookedAtWhileTheLockIsShared) {
+  Client sharer = Open(60), waiter = Open(60), other = Open(60);
+  AcquireLock share{"x", 0, ""};
+  share.mode = LockMode::kShared;
+  const Revision shared = Token(Do(sharer.Next(share)));
+  EXPECT_TRUE(Is<AttemptInProgress>(Wait(waiter)));
+  const Revision token = Attempt(Plain(other));
+  EXPECT_TRUE(Is<LockHeld>(Acquire(other, "x")));
+  EXPECT_EQ(Told<OperationEndedEvent>(waiter).size(), 0u);
+  EXPECT_EQ(Look("x").waiting, 1u);
+  Finish(other, token, Outcome::kAbandoned);
+  Release(sharer, "x", shared);
+  EXPECT_GT(Begun(waiter).token, token);
+}
+
+TEST_F(LockedOperationsTest, TheDeadKeepNobodyFromAKeyThatIsNotClearedAwayYet) {
+  Client dead = Open(4), waiter = Open(60);
+  Token(Acquire(dead, "x"));
+  EXPECT_TRUE(Is<AttemptInProgress>(Wait(waiter)));
+  // Of its two, the lock is given away before the key is looked at.
+  const Revision token = Attempt(Plain(dead));
+  Pass(5);
+  EXPECT_EQ(Told<OperationEndedEvent>(waiter).size(), 0u);
+  EXPECT_GT(Begun(waiter).token, token);
+  EXPECT_EQ(See().lock, "x");
+  EXPECT_EQ(See().attempts, 2u);
+}
+
 TEST_F(LockedOperationsTest, AllNameTheSameLock) {
   Client a = Open(60), b = Open(60);
   const Revision token = Attempt(Plain(a));
