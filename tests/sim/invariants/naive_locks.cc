@@ -1,9 +1,10 @@
-// All that locks, semaphores, sets of locks and elections can do, against a second machine that is
-// written for obviousness: one list of who waits, one of who holds, searched from their beginnings.
-// It hears the commands, what they were answered, and what was told, entry by entry; so it judges:
-// nobody holds beside somebody who keeps him out; nobody is served before who came earlier (or, of
-// candidates, has the greater priority); nobody waits on who could be served; all who share have
-// one fence; a gate's seats are each one's. DESIGN section 5; PITFALLS L2, L17 to L19, E2, E6.
+// All that locks, semaphores, sets of locks, attempts that are one with a lock, and elections can
+// do, against a second machine that is written for obviousness: one list of who waits, one of who
+// holds, searched from their beginnings. It hears the commands, what they were answered, and what
+// was told, entry by entry; so it judges: nobody holds beside somebody who keeps him out; nobody is
+// served before who came earlier (or, of candidates, has the greater priority); nobody waits on who
+// could be served; all who share have one fence; a gate's seats are each one's. DESIGN section 5;
+// PITFALLS L2, L17 to L19, E2, E6.
 #include <algorithm>
 #include <cstdint>
 #include <list>
@@ -37,8 +38,10 @@ class NaiveLocks final : public Invariant {
     std::vector<Part> parts;
     std::uint64_t permits = 0, total = 0;
     std::int64_t delay_ns = 0;
-    std::uint32_t priority = 0;  // of candidates
-    int served_late = 0;         // entries since nothing keeps it out any more
+    std::uint32_t priority = 0;   // of candidates
+    std::string key;              // of what is attempted with the lock
+    std::int64_t attempt_ns = 0;  // likewise: how long that may take
+    int served_late = 0;          // entries since nothing keeps it out any more
   };
   struct Holder {
     Claim claim;
@@ -49,6 +52,9 @@ class NaiveLocks final : public Invariant {
     std::uint64_t holds = 1;
     Revision fence = 0;
     std::uint64_t seat = 0;
+    std::string key;
+    std::int64_t attempt_ns = 0;
+    std::int64_t late_from_ns = kWaitForever;  // who comes may have what it holds
   };
   struct Grant {  // of this entry
     Wait wait;
@@ -64,6 +70,7 @@ class NaiveLocks final : public Invariant {
     now_ns_ = applied.entry.stamp_ns;
     order_before_ = state_.order;
     granted_.clear();
+    attempted_.clear();
     handed_over_.clear();
     std::erase_if(state_.delays, [this](const auto& delay) { return delay.second <= now_ns_; });
     // What begins, then what ends: so the state is right once the entry is over, in whatever order
@@ -72,11 +79,13 @@ class NaiveLocks final : public Invariant {
       Ask(applied.commands[i], applied.applied.replies[i]);
     for (const SessionEvent& event : applied.applied.events) {
       if (const auto* grant = std::get_if<LockGrantedEvent>(&event.body)) OnGrant(event, *grant);
+      if (const auto* start = std::get_if<AttemptStartedEvent>(&event.body)) OnStart(event, *start);
     }
     for (std::size_t i = 0; i < applied.commands.size(); ++i)
       End(applied.commands[i], applied.applied.replies[i]);
     for (const SessionEvent& event : applied.applied.events) End(event);
     for (const Grant& grant : granted_) CheckOrder(grant);
+    CheckAttempts();
     CheckHolders();
     CheckNobodyForgotten(applied.machine.grants_from_ns());
   }
@@ -90,6 +99,12 @@ class NaiveLocks final : public Invariant {
     std::uint64_t order = 0;
   };
 
+  std::int64_t After(std::int64_t ns) const {
+    return ns >= kWaitForever - now_ns_ ? kWaitForever : now_ns_ + ns;
+  }
+  static std::string KeyOf(const std::string& scope, const std::string& key) {
+    return absl::StrCat(scope, "/", key);
+  }
   // Elections are named apart from locks.
   static std::string Lead(const std::string& name) { return absl::StrCat("election ", name); }
   static std::string Show(const Claim& claim) {
@@ -111,8 +126,12 @@ class NaiveLocks final : public Invariant {
     } else if (const auto* campaign = std::get_if<Campaign>(&command.operation)) {
       wait.parts = {{Lead(campaign->name), LockMode::kExclusive}};
       wait.priority = campaign->priority;
+    } else if (const auto* begin = std::get_if<Begin>(&command.operation)) {
+      if (!begin->lock.empty()) wait.parts = {{begin->lock, LockMode::kExclusive}};
+      wait.key = KeyOf(begin->scope, begin->key);
+      wait.attempt_ns = begin->deadline_ns;
     } else {
-      return;
+      return GoOn(command, reply);
     }
     wait.claim = {command.session, command.sequence};
     wait.order = ++state_.order;
@@ -121,8 +140,29 @@ class NaiveLocks final : public Invariant {
       if (granted->holds > 1) return AgainBy(wait, *granted, first);
       if (!first) return;  // a repeat, whose grant is known
       Take(std::move(wait), granted->token, granted->fence, granted->seat, granted->fences);
-    } else if (first && std::holds_alternative<LockQueued>(reply.result)) {
+    } else if (const auto* started = std::get_if<AttemptStarted>(&reply.result)) {
+      if (first) Attempt(std::move(wait), started->token);
+    } else if (first && Queued(command, reply)) {
       state_.waits.push_back(std::move(wait));
+    }
+  }
+  static bool Queued(const Command& command, const Reply& reply) {
+    const auto* begin = std::get_if<Begin>(&command.operation);
+    if (begin == nullptr) return std::holds_alternative<LockQueued>(reply.result);
+    return !begin->lock.empty() && begin->wait_ns > 0 &&
+           std::holds_alternative<AttemptInProgress>(reply.result);
+  }
+  // An attempt has more time.
+  void GoOn(const Command& command, const Reply& reply) {
+    if (!std::holds_alternative<AttemptExtended>(reply.result)) return;
+    const auto* checkpoint = std::get_if<Checkpoint>(&command.operation);
+    const auto* extend = std::get_if<Extend>(&command.operation);
+    // A repeat gives no more.
+    if (!state_.seen.insert({command.session, command.sequence}).second) return;
+    for (Holder& holder : state_.holders) {
+      if (holder.token != (extend != nullptr ? extend->token : checkpoint->token)) continue;
+      if (extend != nullptr) holder.attempt_ns = extend->deadline_ns;
+      holder.late_from_ns = After(holder.attempt_ns);
     }
   }
   void AgainBy(const Wait& wait, const LockGranted& granted, bool first) {
@@ -138,6 +178,31 @@ class NaiveLocks final : public Invariant {
     Fail(absl::StrCat(Show(wait.claim), " has ", wait.parts[0].name,
                       " once more, and nobody has it with token ", granted.token));
   }
+  void OnStart(const SessionEvent& event, const AttemptStartedEvent& start) {
+    const Claim claim{event.session, start.begin};
+    const auto it = std::find_if(state_.waits.begin(), state_.waits.end(),
+                                 [&](const Wait& wait) { return wait.claim == claim; });
+    Wait wait{.claim = claim, .key = KeyOf(start.scope, start.key)};
+    if (it != state_.waits.end()) {
+      wait = std::move(*it);
+      state_.waits.erase(it);
+      scene_.marks.Visit("attempt waited for its lock");
+    }
+    Attempt(std::move(wait), start.token);
+  }
+  // With its lock, or without one: whoever was late with that key has nothing any more.
+  void Attempt(Wait wait, Revision token) {
+    EndLate([&](const Holder& holder) { return holder.key == wait.key; });
+    attempted_[wait.key] = token;
+    if (!wait.parts.empty()) Take(std::move(wait), token, 0, 0, {});
+  }
+  template <typename Which>
+  void EndLate(Which which) {
+    const auto ends = [&](const Holder& holder) {
+      return holder.late_from_ns <= now_ns_ && which(holder);
+    };
+    if (std::erase_if(state_.holders, ends) > 0) scene_.marks.Visit("late attempt overtaken");
+  }
   void OnGrant(const SessionEvent& event, const LockGrantedEvent& grant) {
     const Claim claim{event.session, grant.acquire};
     const auto it = std::find_if(state_.waits.begin(), state_.waits.end(),
@@ -152,8 +217,13 @@ class NaiveLocks final : public Invariant {
             const std::vector<Revision>& fences) {
     for (std::size_t i = 0; i < wait.parts.size(); ++i) {
       const Revision own = fences.empty() ? fence : fences[i];
-      state_.holders.push_back({wait.claim, token, wait.parts[i], wait.permits, wait.total,
-                                wait.delay_ns, 1, own == 0 ? token : own, seat});
+      EndLate([&](const Holder& holder) { return holder.part.name == wait.parts[i].name; });
+      Holder holder{wait.claim,    token, wait.parts[i],          wait.permits, wait.total,
+                    wait.delay_ns, 1,     own == 0 ? token : own, seat};
+      holder.key = wait.key;
+      holder.attempt_ns = wait.attempt_ns;
+      if (!wait.key.empty()) holder.late_from_ns = After(wait.attempt_ns);
+      state_.holders.push_back(std::move(holder));
     }
     if (wait.parts.size() > 1) scene_.marks.Visit("set of locks granted");
     if (wait.parts[0].mode == LockMode::kShared) scene_.marks.Visit("lock shared");
@@ -178,16 +248,20 @@ class NaiveLocks final : public Invariant {
     } else if (const auto* downgrade = std::get_if<Downgrade>(&command.operation)) {
       if (std::holds_alternative<LockGranted>(reply.result)) Share(*downgrade);
     } else if (const auto* broken = std::get_if<BreakLock>(&command.operation)) {
-      if (broken->kind == ObjectKind::kOperation ||
-          !std::holds_alternative<LockBroken>(reply.result)) {
-        return;
-      }
+      if (!std::holds_alternative<LockBroken>(reply.result)) return;
+      if (broken->kind == ObjectKind::kOperation) return Finish(broken->token);
       scene_.marks.Visit("lock broken");
       const bool lock = broken->kind == ObjectKind::kLock;
       Lose([&](const Holder& holder) {
         return holder.token == broken->token &&
                holder.part.name == (lock ? broken->name : Lead(broken->name));
       });
+    } else if (const auto* finish = std::get_if<FinishAttempt>(&command.operation)) {
+      if (std::holds_alternative<AttemptFinished>(reply.result)) Finish(finish->token);
+    } else if (const auto* forget = std::get_if<Forget>(&command.operation)) {
+      if (!std::holds_alternative<OperationForgotten>(reply.result)) return;
+      EndLate(
+          [&](const Holder& holder) { return holder.key == KeyOf(forget->scope, forget->key); });
     } else if (const auto* cancel = std::get_if<CancelWait>(&command.operation)) {
       if (std::holds_alternative<WaitCancelled>(reply.result))
         Leave({command.session, cancel->acquire});
@@ -198,6 +272,8 @@ class NaiveLocks final : public Invariant {
   void End(const SessionEvent& event) {
     if (const auto* over = std::get_if<WaitEndedEvent>(&event.body)) {
       Leave({event.session, over->acquire});
+    } else if (const auto* outcome = std::get_if<OperationEndedEvent>(&event.body)) {
+      Leave({event.session, outcome->begin});
     } else if (const auto* ended = std::get_if<SessionEndedEvent>(&event.body)) {
       std::erase_if(state_.waits,
                     [&](const Wait& wait) { return wait.claim.first == event.session; });
@@ -211,6 +287,12 @@ class NaiveLocks final : public Invariant {
   }
   void Leave(const Claim& claim) {
     std::erase_if(state_.waits, [&](const Wait& wait) { return wait.claim == claim; });
+  }
+  // An attempt, and the lock that is one with it.
+  void Finish(Revision token) {
+    std::erase_if(state_.holders, [token](const Holder& holder) {
+      return !holder.key.empty() && holder.token == token;
+    });
   }
   // Given back; `holds`: how often it is held still. A repeat finds nothing.
   void Drop(const std::string& name, Revision token, std::uint64_t holds) {
@@ -262,6 +344,16 @@ class NaiveLocks final : public Invariant {
       }
     }
   }
+  // Nobody holds a lock for a key that another one attempts.
+  void CheckAttempts() {
+    for (const Holder& holder : state_.holders) {
+      const auto it = attempted_.find(holder.key);
+      if (it == attempted_.end() || it->second == holder.token) continue;
+      return Fail(absl::StrCat(Show(holder.claim), " has ", holder.part.name, " with token ",
+                               holder.token, " for ", holder.key, ", which is attempted with ",
+                               it->second));
+    }
+  }
   void CheckHolders() {
     std::map<std::string, std::vector<const Holder*>> by_name;
     for (const Holder& holder : state_.holders) by_name[holder.part.name].push_back(&holder);
@@ -291,15 +383,13 @@ class NaiveLocks final : public Invariant {
   }
   bool MayBeServed(const Wait& wait) const {
     for (const Part& part : wait.parts) {
-      // Of attempts that are made with a lock this model knows nothing.
-      if (part.name == kSharedWithAttempts) return false;
       if (state_.delays.contains(part.name)) return false;
       for (const Wait& other : state_.waits) {
         if (&other != &wait && Wants(other, part.name) && Before(other, wait)) return false;
       }
       std::uint64_t taken = 0;
       for (const Holder& holder : state_.holders) {
-        if (holder.part.name != part.name) continue;
+        if (holder.part.name != part.name || holder.late_from_ns <= now_ns_) continue;
         if (holder.part.mode == LockMode::kExclusive || holder.part.mode != part.mode) return false;
         taken += holder.permits;
       }
@@ -318,9 +408,10 @@ class NaiveLocks final : public Invariant {
 
   State state_;
   std::int64_t now_ns_ = 0;
-  std::uint64_t order_before_ = 0;     // this entry
-  std::vector<Grant> granted_;         // in this entry
-  std::set<std::string> handed_over_;  // likewise
+  std::uint64_t order_before_ = 0;             // this entry
+  std::vector<Grant> granted_;                 // in this entry
+  std::map<std::string, Revision> attempted_;  // likewise, and the last token of each
+  std::set<std::string> handed_over_;          // likewise
 };
 
 }  // namespace
