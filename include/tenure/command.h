@@ -263,7 +263,8 @@ struct Forget {
 
 // Takes a lock, permits, a term or an attempt from whoever has it with that token: LockBroken;
 // kAbsent if nobody has. The loser is told by a LockLostEvent. The break stands in the journal of
-// what was broken, with the breaker's label and the reason: see Observe and GetElection.
+// what was broken, with the breaker's label and the reason: see Observe and GetElection. With
+// LockDescription::delay as the token it ends that delay, and whoever waits gets the lock.
 struct BreakLock {
   ObjectKind kind = ObjectKind::kLock;
   std::string scope;  // of operations only
@@ -445,14 +446,14 @@ enum class ChangeKind : std::uint8_t {
   kValue = 1,       // the same, with another value
   kReleased = 2,    // given back, or resigned
   kHandedOver = 3,  // resigned in favour of a candidate
-  kLost = 4,        // the session had ended
+  kLost = 4,        // the session had ended, or its attempt was late and taken over
   kBroken = 5,      // by an administrator; `value` says by whom and why
 };
 // One thing that happened to a lock or an election.
 struct Change {
   Revision revision = 0;
   ChangeKind kind = ChangeKind::kGranted;
-  Revision token = 0;  // of the grant that began, changed or ended
+  Revision token = 0;  // of the grant that began, changed or ended; or of a delay
   SessionId session = 0;
   std::string label;       // the session's
   std::string value;       // the holder's, while it holds
@@ -496,7 +497,7 @@ struct LockBroken {};
 struct BreakRecord {
   Revision revision = 0;  // 0: none is on record
   Revision token = 0;     // of the grant that it ended
-  SessionId session = 0;  // whose that was
+  SessionId session = 0;  // whose that was; 0: nobody's, the token is that of a delay
   std::string label;      // that session's
   std::string by;         // who broke it, and why
   std::int64_t ago_ns = 0;
@@ -525,6 +526,9 @@ struct LockDescription {
   std::uint64_t total = 0;          // these; 0: it is no semaphore
   std::uint64_t holds = 0;          // of one who holds it exclusively, and may more than once
   BreakRecord broken;               // only from GetLock
+  // Nobody gets it for so long, as its holder was lost: AcquireLock::delay_ns.
+  std::int64_t delay_left_ns = 0;
+  Revision delay = 0;  // what BreakLock calls that; 0: there is none
 
   friend bool operator==(const LockDescription&, const LockDescription&) = default;
 };
@@ -680,12 +684,14 @@ struct LockGrantedEvent {
   std::uint64_t seat = 0;
   std::vector<Revision> fences = {};  // as in LockGranted
 };
-// An administrator took what was granted. Told once, and only to who had it.
+// An administrator took what was granted, or somebody an attempt after its deadline. Told once, and
+// only to who had it.
 struct LockLostEvent {
   Sequence acquire = 0;  // that of the AcquireLock, AcquireAll, Campaign or Begin
   std::string name;
   Revision token = 0;
-  std::string by = {};  // as in BreakRecord; empty: the cluster is older, and does not say
+  std::string by = {};  // what happened to it, and by whom, as in BreakRecord; empty: the cluster
+                        // is older, and does not say
 };
 enum class WaitEnd : std::uint8_t { kDeadline = 0 };
 // Of whatever can wait until a deadline.

@@ -86,13 +86,15 @@ class Attempt {
   // How far an earlier attempt came: what it gave to Checkpoint last. Empty: nothing, or this is
   // the first.
   const std::string& recovery_point() const;
-  // True while the session that the attempt belongs to certainly lives and nobody broke the
-  // attempt. Its own deadline, if it has one, is judged by the cluster alone.
+  // True while the session that the attempt belongs to certainly lives and it is not known that
+  // somebody took the attempt. Its own deadline, if it has one, is judged by the cluster alone:
+  // after that another may have it some time before this one hears of it.
   bool Valid() const;
   // Fires when Valid() turns false, but for Session::Close.
   std::stop_token lost() const;
   // OK while Valid() is true; otherwise why it is not, as LockGuard::status: kAborted, with by whom
-  // and why, if an administrator broke the attempt, or the lock that it has.
+  // and why, if an administrator broke the attempt, or the lock that it has, or somebody took it
+  // over after its deadline.
   absl::Status status() const;
 
   // Stores how far the attempt has come, for whoever takes over (up to 4 KiB), and starts its

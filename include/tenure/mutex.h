@@ -84,7 +84,8 @@ struct LockOptions {
   std::stop_token cancel;
   // How long nobody gets the lock after its holder was lost, not after it was given back: time for
   // what the holder had begun to come to its end, where the lock protects something that checks no
-  // token. Of exclusive locks only; an hour at most.
+  // token. Of exclusive locks only; an hour at most; an administrator can end it before
+  // (Coordinator::BreakLock).
   absl::Duration lock_delay = absl::ZeroDuration();
   // Tells apart who uses the lock within the session; up to 256 bytes. Two owners of one session
   // are as two sessions.

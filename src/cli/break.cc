@@ -28,7 +28,7 @@ class Breaker {
   Breaker(Coordinator coordinator, const BreakFlags& flags)
       : coordinator_(std::move(coordinator)), flags_(flags) {}
 
-  // Who has it: whoever the flags say, or the only one.
+  // Who has it: whoever the flags say, or the only one. Without a session and a label: a delay.
   absl::StatusOr<LockHolder> Find() {
     switch (flags_.what) {
       case BreakFlags::What::kLock: {
@@ -85,6 +85,11 @@ class Breaker {
     for (const LockHolder& holder : lock.sharers) {
       if (holder.token == flags_.token) return holder;
     }
+    if (lock.delay != 0 && (flags_.token == 0 || flags_.token == lock.delay)) {
+      LockHolder delay;
+      delay.token = lock.delay;
+      return delay;
+    }
     return Check(lock.holder, "holds");
   }
 
@@ -102,6 +107,10 @@ int RunBreak(const BreakFlags& flags) {
   if (!holder.ok()) return Fail(holder.status());
   const absl::Status broken = breaker.Break(holder->token);
   if (!broken.ok()) return Fail(broken);
+  if (holder->session == 0 && holder->label.empty()) {
+    std::printf("%s is held back no longer\n", flags.name.c_str());
+    return kExitOk;
+  }
   std::printf("%s was taken from %s, token %llu\n", flags.name.c_str(), holder->label.c_str(),
               static_cast<unsigned long long>(holder->token));
   return kExitOk;

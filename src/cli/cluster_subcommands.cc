@@ -80,7 +80,10 @@ class Break final : public Subcommand {
     AddEndpoints(broken, endpoints);
     broken->footer(
         "Whoever had it is told; `tenure lock`, `elect` and `once` end their COMMAND. What was\n"
-        "broken, by whom and why is shown by `tenure inspect`. Exit status: 75 if nobody has it.");
+        "broken, by whom and why is shown by `tenure inspect`. Of a lock that nobody has, but "
+        "that\n"
+        "is held back after a loss (lock_delay), it ends the delay. Exit status: 75 if nobody has\n"
+        "it.");
   }
   Invocation Finish(const std::string& endpoints, std::vector<std::string> /*command*/) override {
     if (app()->get_subcommands().empty()) {

@@ -61,9 +61,21 @@ std::string WantedBy(const LockWaiter& waiter) {
 // Empty if there is none.
 std::string BreakText(const BreakRecord& broken) {
   if (broken.revision == 0) return "";
+  if (broken.session == 0) {
+    return absl::StrCat("\nDELAY ENDED     ", Seconds(broken.ago_ns),
+                        " ago: ", absl::Utf8SafeCEscape(broken.by), "\n");
+  }
   return absl::StrCat("\nTAKEN FROM      ", absl::Utf8SafeCEscape(broken.label), ", token ",
                       broken.token, ", ", Seconds(broken.ago_ns),
                       " ago: ", absl::Utf8SafeCEscape(broken.by), "\n");
+}
+
+// Likewise.
+std::string DelayText(const LockDescription& lock) {
+  if (lock.delay == 0) return "";
+  return absl::StrCat("\nHELD BACK       for another ", Seconds(lock.delay_left_ns),
+                      ", as its holder was lost: `tenure break lock ",
+                      absl::Utf8SafeCEscape(lock.name), "` ends that\n");
 }
 
 std::string WaiterTable(const LockDescription& lock) {
@@ -191,7 +203,8 @@ class Inspection {
         lock->name = flags_.name;
         if (flags_.json) return LockJson(*lock) + "\n";
         return LockTable({*lock}) + (lock->shares > 0 ? SharerTable(*lock) : "") +
-               (lock->waiting > 0 ? WaiterTable(*lock) : "") + BreakText(lock->broken);
+               (lock->waiting > 0 ? WaiterTable(*lock) : "") + DelayText(*lock) +
+               BreakText(lock->broken);
       }
       case InspectFlags::What::kKeys: {
         absl::StatusOr<std::vector<OperationDescription>> keys = Keys();

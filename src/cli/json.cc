@@ -103,7 +103,8 @@ Json LockObject(const LockDescription& lock) {
           {"shares", lock.shares},
           {"permits", lock.permits},
           {"total", lock.total},
-          {"waiting", lock.waiting}};
+          {"waiting", lock.waiting},
+          {"held_back_seconds", Seconds(lock.delay_left_ns)}};
 }
 
 Json WholeLockObject(const LockDescription& lock) {

@@ -25,7 +25,7 @@ struct PassOn {
   void operator()() { to.request_stop(); }
 };
 
-// Stands in its session's list while it lives, and so learns that an administrator took it. Stays
+// Stands in its session's list while it lives, and so learns that somebody took it. Stays
 // where it was made.
 class Grant {
  public:

@@ -18,7 +18,8 @@ class GrantList {
  public:
   void Add(Grant* grant);
   void Remove(Grant* grant);
-  // An administrator took what was granted with this token. Several have one token: of a lock that
+  // Somebody took what was granted with this token: an administrator, or whoever came after an
+  // attempt's deadline. Several have one token: of a lock that
   // its owner took again, all of which are lost; and of several locks that were taken at once, of
   // which only the one of that name is. Returns whom to tell, outside of the lock.
   std::vector<std::stop_source> Break(const LockLostEvent& lost);

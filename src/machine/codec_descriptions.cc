@@ -88,6 +88,8 @@ void Write(const LockDescription& in, v1::LockDescription* out) {
   out->set_permits(in.permits);
   out->set_total(in.total);
   out->set_holds(in.holds);
+  out->set_delay_left_ns(in.delay_left_ns);
+  out->set_delay(in.delay);
   if (in.broken.revision != 0) Write(in.broken, out->mutable_broken());
 }
 
@@ -192,6 +194,8 @@ LockDescription Read(const v1::LockDescription& in) {
   out.permits = in.permits();
   out.total = in.total();
   out.holds = in.holds();
+  out.delay_left_ns = in.delay_left_ns();
+  out.delay = in.delay();
   out.broken = Read(in.broken());
   for (const v1::LockWaiter& waiter : in.waiters()) {
     out.waiters.push_back({waiter.session(), waiter.label(), waiter.waited_ns(),

@@ -60,6 +60,10 @@ LockDescription Locks::Describe(const Lock& lock) const {
   description.permits = lock.shares->taken;
   description.total = lock.shares->total;
   if (lock.holder != nullptr && !lock.holder->dead) description.holds = 1 + lock.shares->more_holds;
+  description.delay = lock.shares->delay;
+  if (lock.shares->delay != 0) {
+    description.delay_left_ns = lock.shares->delayed_until_ns - core_->now_ns;
+  }
   return description;
 }
 

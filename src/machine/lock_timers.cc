@@ -24,7 +24,7 @@ void Locks::RunTimers() {
                any_expiry = earlier(expiry);
     const bool any_delay = earlier(delay);
     if (any_delay) {
-      EndDelay(*delay->what);
+      EndDelay(*delay->what, core_->budget);
     } else if (any_expiry) {
       --core_->budget;
       RunExpiry(*expiry->what, core_->budget);

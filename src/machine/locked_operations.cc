@@ -76,7 +76,7 @@ void Locks::RunUnder(Session& session, Sequence sequence, const Begin& begin, Re
                   begin.lock);
   }
   SetTotal(*lock, 0);
-  if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kLost);
+  Overtake(*lock, session);
   session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
   const Lock& started =
       StartUnder(*lock, session, sequence, begin.value, wanted, begin.deadline_ns);
@@ -137,7 +137,7 @@ Lock& Locks::StartUnder(Lock& lock, Session& session, Sequence begin, const std:
     operation->journal->operation = std::make_unique<OperationRecord>();
     OperationOf(*operation)->fingerprint = wanted.fingerprint;
   }
-  if (operation->holder != nullptr) Vacate(*operation, ChangeKind::kLost);
+  Overtake(*operation, session);
   core_->Touch(*operation);
   OperationRecord& record = *OperationOf(*operation);
   record.retention_ns = wanted.retention_ns;

@@ -68,7 +68,7 @@ void Locks::Acquire(Session& session, Sequence sequence, const Request& request,
   if (free && held_back_ns == 0) {
     if (lock == nullptr) lock = Create(place, request.kind, request.name);
     if (acquire != nullptr) SetTotal(*lock, acquire->total);
-    if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kLost);
+    Overtake(*lock, session);
     if (mode != LockMode::kExclusive) {
       Wait* share = NewWait(*lock, session, sequence, core_->Raise());
       Fill(*share, request);
@@ -490,7 +490,7 @@ bool Locks::SettleOne(Lock& lock, std::uint64_t& steps) {
       // Takes nothing from who is late, and may still finish, before it can have all.
       if (!GrantIfReady(first)) return true;
     } else {
-      if (lock.holder != nullptr && overdue) Vacate(lock, ChangeKind::kLost);
+      if (overdue) Overtake(lock, *first->session);
       if (!Free(lock, first->mode, first->permits)) return true;
       if (first->begin != nullptr) {
         GrantUnder(first);

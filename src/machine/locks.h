@@ -304,6 +304,8 @@ class Locks {
   void EndWait(Wait* wait);
   // Ends what its holder has, and what is held as one with it, which is left in `unsettled_`.
   void Vacate(Lock& lock, ChangeKind why, absl::string_view by = "");
+  // The same, if it has a holder: an attempt whose deadline has passed, which is told by whom.
+  void Overtake(Lock& lock, const Session& by, absl::string_view what = "taken over");
   // Vacates the lock if its holder is dead, and gives a free one to its first living waiter.
   // Passing a dead waiter takes one step of `steps`; when none is left, the lock is put off.
   // False if it was put off.
@@ -375,7 +377,7 @@ class Locks {
   void DropShare(Wait* share, ChangeKind why, absl::string_view by = "");
   void PurgeShares(Lock& lock, std::uint64_t& steps);
   void StartDelay(Lock& lock, std::int64_t delay_ns);
-  void EndDelay(Lock& lock);
+  void EndDelay(Lock& lock, std::uint64_t& steps);
   void TellLost(Session& session, const Lock& lock, Sequence acquire, Revision token);
   void Use(Lock& lock);
   void Rest(Lock& lock);

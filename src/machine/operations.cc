@@ -79,7 +79,7 @@ void Locks::Run(Session& session, Sequence sequence, const Begin& begin, Reply& 
   core_->hash.AddSigned(OperationOf(*lock)->retention_ns);
   core_->hash.AddBytes(begin.fingerprint);
   if (claimable) {
-    if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kLost);
+    Overtake(*lock, session);
     session.claims.try_emplace(session.claims.end(), sequence, Claim{lock, nullptr});
     Grant(*lock, session, sequence, "", core_->Raise());
     StartAttempt(*lock, begin.deadline_ns);
@@ -192,7 +192,7 @@ void Locks::Run(Session& session, const Forget& forget, Reply& reply) {
                     absl::StrCat("the key '", forget.key, "' has ",
                                  running ? "an attempt in progress" : "somebody who waits for it"));
     }
-    if (lock->holder != nullptr) Vacate(*lock, ChangeKind::kReleased);
+    Overtake(*lock, session, "forgotten");
     core_->Raise();
     RemoveOperation(*lock);
     SettleRest(steps);
@@ -293,6 +293,18 @@ void Locks::ClearExpiry(Lock& lock) {
   OperationRecord& record = *OperationOf(lock);
   if (record.expires_ns != kWaitForever) expiries_.Remove(record.expires_ns, record.expiry);
   record.expires_ns = kWaitForever;
+}
+
+void Locks::Overtake(Lock& lock, const Session& by, absl::string_view what) {
+  if (lock.holder == nullptr) return;
+  Session& late = *lock.holder;
+  if (!late.dead) {
+    sessions_->Tell(late, {late.id, core_->Raise(),
+                           LockLostEvent{lock.acquire, std::string(ShownName(lock)), lock.token,
+                                         absl::StrCat(what, " by ", by.label, " (session ", by.id,
+                                                      ") after its deadline")}});
+  }
+  Vacate(lock, ChangeKind::kLost);
 }
 
 void Locks::TellStarted(Lock& lock) {

@@ -70,8 +70,7 @@ void Locks::Run(Session& session, Sequence sequence, const AcquireAll& all, Repl
   const Revision id = core_->Raise();
   std::vector<Wait*> parts;
   for (std::size_t i = 0; i < locks.size(); ++i) {
-    if (granted && locks[i] != nullptr && locks[i]->holder != nullptr)
-      Vacate(*locks[i], ChangeKind::kLost);  // its attempt's deadline has passed
+    if (granted && locks[i] != nullptr) Overtake(*locks[i], session);
     if (locks[i] == nullptr) {
       const std::string& name = all.locks[i].name;
       locks[i] = Create(locks_.lower_bound(Key{ObjectKind::kLock, name}), ObjectKind::kLock, name);
@@ -228,7 +227,7 @@ bool Locks::GrantIfReady(Wait* wait) {
   for (Wait* part : parts) {
     Unlink(part);
     part->deadline_ns = kWaitForever;
-    if (part->lock->holder != nullptr) Vacate(*part->lock, ChangeKind::kLost);
+    Overtake(*part->lock, session);
     // Others may come in with what it shares.
     const bool more = part->mode == LockMode::kShared && part->lock->queue.first != nullptr;
     if (more && part->lock != settling) unsettled_.push_back(part->lock);

@@ -48,6 +48,9 @@ TEST(Json, AFreeLockHasNoHolderAndSaysSo) {
   EXPECT_EQ(json.at("held"), false);
   EXPECT_TRUE(json.at("holder").is_null());
   EXPECT_EQ(json.at("waiting"), 0);
+  EXPECT_EQ(json.at("held_back_seconds"), 0.0);
+  lock.delay_left_ns = 2'500'000'000;
+  EXPECT_EQ(Json::parse(LockJson(lock)).at("held_back_seconds"), 2.5);
   EXPECT_EQ(Json::parse(LocksJson({lock})).at("locks").size(), 1u);
   EXPECT_EQ(Json::parse(SessionsJson({})).at("sessions").size(), 0u);
 }

@@ -123,6 +123,30 @@ TEST_P(Conformance, AnAttemptLearnsByWhomItWasBrokenAndWhy) {
   ExpectTold(locked->attempt.status(), "the attempt at l");
 }
 
+// Whoever is late hears who came after the attempt's deadline, for the key or for its lock.
+TEST_P(Conformance, AnAttemptLearnsByWhomItWasTakenOver) {
+  constexpr absl::Duration kSoon = absl::Milliseconds(50);
+  Coordinator next = fixture().Connect({.session = {.label = "next@host"}});
+  IdempotencyStore store = one().idempotency("s");
+  const auto alone = store.Begin("k", "f", {.wait = kLong, .deadline = kSoon});
+  const auto locked = store.Begin("l", "f", {.wait = kLong, .deadline = kSoon, .lock = "x"});
+  ASSERT_TRUE(alone.ok() && locked.ok()) << alone.status() << locked.status();
+  const auto taken = next.idempotency("s").Begin("k", "f", {.wait = kLong});
+  const auto lock = next.mutex("x").Lock({.wait = kLong});
+  ASSERT_TRUE(taken.ok() && lock.ok()) << taken.status() << lock.status();
+  for (const auto* late : {&alone->attempt, &locked->attempt}) {
+    Await(late->lost());
+    EXPECT_FALSE(late->Valid());
+    EXPECT_EQ(late->status().code(), absl::StatusCode::kAborted);
+    EXPECT_THAT(std::string(late->status().message()),
+                AllOf(StartsWith("the attempt at " + late->key() +
+                                 " was taken over by next@host (session "),
+                      ::testing::EndsWith(") after its deadline")));
+  }
+  EXPECT_TRUE(taken->attempt.status().ok());
+  EXPECT_TRUE(lock->status().ok());
+}
+
 // Whatever else ends it says so, and names no administrator.
 TEST_P(Conformance, WhatWasNotBrokenSaysWhyItIsOver) {
   const auto over = absl::StatusCode::kFailedPrecondition;

@@ -242,6 +242,25 @@ TEST_P(Conformance, ALockDelayHoldsOffTheNextAfterALossOnly) {
   ASSERT_TRUE(two().BreakLock("a", held->token(), "", kLong).ok());
   const Guard next = two().mutex("a").Lock({.wait = absl::ZeroDuration()});
   EXPECT_EQ(next.status().code(), absl::StatusCode::kAborted) << next.status();
+  // Until an administrator, who knows better, ends it: this one, and no later one.
+  const auto seen = two().mutex("a").Inspect(kLong);
+  ASSERT_TRUE(seen.ok()) << seen.status();
+  EXPECT_GT(seen->delay, held->token());
+  EXPECT_GT(seen->delay_left_ns, absl::ToInt64Nanoseconds(absl::Minutes(50)));
+  Awaited<Guard> waiting;
+  one().mutex("a").Lock({}, waiting.Callback());
+  AwaitWaiters(two(), 1);
+  EXPECT_TRUE(two().BreakLock("a", seen->delay, "it is gone", kLong).ok());
+  const Guard granted = waiting.Get();
+  ASSERT_TRUE(granted.ok()) << granted.status();
+  EXPECT_EQ(two().BreakLock("a", seen->delay, "", kLong).code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(granted->Valid());
+  const auto after = two().mutex("a").Inspect(kLong);
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_EQ(after->delay, 0u);
+  EXPECT_EQ(after->broken.token, seen->delay);
+  EXPECT_EQ(after->broken.session, 0u);
+  EXPECT_THAT(after->broken.by, HasSubstr("it is gone"));
   EXPECT_EQ(one().mutex("c").Lock({.wait = kLong, .lock_delay = -kLong}).status().code(),
             absl::StatusCode::kInvalidArgument);
 }

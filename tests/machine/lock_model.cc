@@ -104,7 +104,7 @@ void LockModel::Grant(Request& request) {
   request.waiting = false;
   for (Part& part : request.parts) {
     if (Request* late = Holder(part.name, LockMode::kExclusive)) {
-      EndAttempt(records[late->begin->key]);
+      Overtake(records[late->begin->key]);
     }
     if (part.mode == LockMode::kPermits) {
       std::set<std::uint64_t> taken;
@@ -260,6 +260,12 @@ std::string LockModel::Break(const std::string& name, Revision token) {
   } else {
     return "absent";
   }
+  Settle({name});
+  return "broken";
+}
+
+std::string LockModel::EndDelay(const std::string& name) {
+  if (delays.erase(name) == 0) return "absent";
   Settle({name});
   return "broken";
 }

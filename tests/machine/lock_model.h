@@ -93,6 +93,7 @@ class LockModel {
   std::string Release(std::size_t client, const std::string& name, Revision token);
   std::string Downgrade(std::size_t client, const std::string& name, Revision token);
   std::string Break(const std::string& name, Revision token);
+  std::string EndDelay(const std::string& name);
   std::string Cancel(std::size_t client, Sequence sequence);
   std::string Ask(std::size_t client, Sequence sequence, const Begin& begin);
   std::string Store(std::size_t client, const Checkpoint& checkpoint);
@@ -127,6 +128,7 @@ class LockModel {
   void StartAnew(Record& record, Attempt attempt);
   // What is one with it ends too.
   void EndAttempt(Record& record);
+  void Overtake(Record& record);
   Record* Attempted(std::size_t client, const std::string& key, Revision token);
   std::string Progress(const Record* record) const;
   std::string ProgressUnder(const std::string& lock);

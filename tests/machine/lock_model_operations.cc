@@ -29,7 +29,7 @@ LockModel::Chance LockModel::ChanceOf(const Begin& begin) {
 // ---------------------------------------------------------------------------------------
 
 void LockModel::StartAnew(Record& record, Attempt attempt) {
-  EndAttempt(record);
+  Overtake(record);
   ++record.attempts;
   record.expires = kWaitForever;
   record.attempt = std::move(attempt);
@@ -48,6 +48,13 @@ std::string LockModel::Start(const std::string& key, const KeyWait& wait) {
   StartAnew(record,
             {wait.client, wait.sequence, "", wait.attempt_lasts, After(wait.attempt_lasts)});
   return absl::StrCat("started ", record.attempts, " ", record.point);
+}
+
+// Who is late is told so.
+void LockModel::Overtake(Record& record) {
+  if (!record.attempt) return;
+  told.insert(absl::StrCat("lost ", record.attempt->client, " ", record.attempt->sequence));
+  EndAttempt(record);
 }
 
 void LockModel::EndAttempt(Record& record) {
@@ -178,7 +185,7 @@ std::string LockModel::Remove(const std::string& key) {
   Record& record = it->second;
   const bool running = record.attempt && !Overdue(record);
   if (running || !record.queue.empty() || !record.awaiting.empty()) return "conflict";
-  EndAttempt(record);
+  Overtake(record);
   records.erase(it);
   Settle({});
   return "removed";

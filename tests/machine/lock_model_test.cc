@@ -158,6 +158,11 @@ class LockModelTest : public ::testing::TestWithParam<int> {
     for (const std::string& name : Names()) {
       const auto seen = std::get<LockDescription>(machine_.Query(GetLock{name}).result);
       ASSERT_EQ(seen.waiting, model_.Waiting(name)) << name;
+      const auto delay = model_.delays.find(name);
+      ASSERT_EQ(seen.delay != 0, delay != model_.delays.end()) << name;
+      if (seen.delay != 0) {
+        ASSERT_EQ(seen.delay_left_ns, delay->second - model_.now) << name;
+      }
       const LockModel::Request* holder = model_.Holder(name, std::nullopt);
       ASSERT_EQ(seen.holder.session == 0, holder == nullptr) << name;
       if (holder == nullptr) continue;
@@ -370,6 +375,14 @@ class LockModelTest : public ::testing::TestWithParam<int> {
     const Reply reply = Do(client, await);
     Compare(client, reply, model_.Await(client, clients_[client].last, await));
   }
+  void BreakDelay(std::size_t client) {
+    if (model_.delays.empty()) return;
+    const std::string name = model_.delays.begin()->first;
+    const auto seen = std::get<LockDescription>(machine_.Query(GetLock{name}).result);
+    const BreakLock broken{ObjectKind::kLock, "", name, seen.delay, ""};
+    Compare(client, Do(client, broken), model_.EndDelay(name));
+    ++shown_["delay"];
+  }
   void Close(std::size_t client) {
     Command close;
     close.session = clients_[client].session;
@@ -421,7 +434,9 @@ TEST_P(LockModelTest, AgreesWithTheNaiveModel) {
         Compare(client, Do(client, CancelWait{sequence}), model_.Cancel(client, sequence));
       } else if (what < 67) {
         Close(client);
-      } else if (what < 76) {
+      } else if (what < 71) {
+        BreakDelay(client);
+      } else if (what < 79) {
         GoOn(client);
       } else {
         GiveBack(client);
@@ -429,9 +444,10 @@ TEST_P(LockModelTest, AgreesWithTheNaiveModel) {
     }
     if (HasFatalFailure()) FAIL() << "seed " << GetParam() << ", turn " << turn;
   }
-  for (const char* word : {"granted", "queued", "held", "again", "released", "conflict", "not",
-                           "cancelled", "broken", "closed", "expired", "started", "progress",
-                           "done", "extended", "finished", "removed", "mismatch", "absent"}) {
+  for (const char* word :
+       {"granted",   "queued",   "held",    "again",    "released", "conflict", "not",
+        "cancelled", "broken",   "closed",  "expired",  "started",  "progress", "done",
+        "extended",  "finished", "removed", "mismatch", "absent",   "delay"}) {
     EXPECT_GT(shown_[word], 0) << "the workload never came to: " << word;
   }
   EXPECT_GT(grants_, 200u);

@@ -5,10 +5,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "fixture.h"
+#include "gmock/gmock.h"
 #include "machine/snapshot.h"
 
 namespace tenure::machine {
 namespace {
+
+using ::testing::StartsWith;
 
 class LockedOperationsTest : public MachineTest {
  protected:
@@ -191,6 +194,10 @@ TEST_F(LockedOperationsTest, AnOverdueAttemptGivesUpItsLockToWhoeverComes) {
   token = Attempt(Do(slow.Next(Ask("l", 0, 5 * kSecond))));
   EXPECT_TRUE(Is<LockQueued>(Acquire(next, "x", kWaitForever)));
   Pass(5);
+  ASSERT_EQ(Told<LockLostEvent>(slow).size(), 1u);
+  EXPECT_EQ(Told<LockLostEvent>(slow)[0].token, token);
+  EXPECT_EQ(Told<LockLostEvent>(slow)[0].acquire, slow.last);
+  EXPECT_THAT(Told<LockLostEvent>(slow)[0].by, StartsWith("taken over by host:1 (session "));
   const Revision granted = Granted(next);
   EXPECT_GT(granted, token);
   EXPECT_EQ(Finish(slow, token, Outcome::kCompleted, "l").code, ReplyCode::kNotHeld);
@@ -208,6 +215,7 @@ TEST_F(LockedOperationsTest, AnOverdueAttemptGivesUpItsLockToWhoeverComes) {
                         : how == 2 ? Do(next.Next(Ask("other", 0)))
                                    : Do(next.Next(alone));
     const Revision got = how == 0 ? Token(reply) : Attempt(reply);
+    EXPECT_EQ(Told<LockLostEvent>(slow).size(), 1u) << "once, whatever was taken";
     EXPECT_GT(got, token) << how;
     EXPECT_EQ(Finish(slow, token, Outcome::kCompleted, key).code, ReplyCode::kNotHeld) << how;
     EXPECT_EQ(Look("x").holder.session, how == 3 ? 0 : next.session) << how;

@@ -116,6 +116,7 @@ class Model {
   Record* Attempted(const Command& command, const std::string& key, Revision token);
   void Start(Record& record, GrantId who, std::int64_t attempt);
   void Vacate(Record& record);
+  void Overtake(const std::string& key, Record& record);
   void SettleRecord(const std::string& key);
   bool Awaited(const std::string& key);
   std::string Progress(const Record* record) const;

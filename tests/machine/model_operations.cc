@@ -63,7 +63,7 @@ std::string Model::Ask(const Command& command, const Begin& begin) {
   // Who waits keeps it no shorter.
   if (claimable || begin.retention_ns > record->retention) record->retention = begin.retention_ns;
   if (claimable) {
-    if (record->holder.first != 0) Vacate(*record);
+    Overtake(begin.key, *record);
     Start(*record, who, begin.deadline_ns);
     return absl::StrCat("started ", record->attempts, " ", record->point);
   }
@@ -99,6 +99,7 @@ std::string Model::Remove(const std::string& key) {
   if (it == operations.end()) return "removed";
   const bool running = it->second.holder.first != 0 && !it->second.overdue;
   if (running || Awaited(key)) return "conflict";
+  Overtake(key, it->second);
   operations.erase(it);
   return "removed";
 }
@@ -122,6 +123,13 @@ void Model::Start(Record& record, GrantId who, std::int64_t attempt) {
   record.deadline = attempt == kWaitForever ? kWaitForever : now_ + attempt;
 }
 
+// Whoever attempts it and is late is told so.
+void Model::Overtake(const std::string& key, Record& record) {
+  if (record.holder.first == 0) return;
+  told.push_back(absl::StrCat(record.holder.first, ": lost ", record.holder.second, " ", key));
+  Vacate(record);
+}
+
 void Model::Vacate(Record& record) {
   record.holder = {};
   record.overdue = false;
@@ -138,7 +146,7 @@ void Model::SettleRecord(const std::string& key) {
     if (!alive) Vacate(record);
   }
   if (now_ < grants_from_ || record.done || record.queue.empty()) return;
-  if (record.holder.first != 0) Vacate(record);
+  Overtake(key, record);
   const Attempter next = record.queue.front();
   record.queue.pop_front();
   Start(record, next.who, next.attempt);

@@ -438,7 +438,51 @@ TEST_F(SharesTest, ADelayIsCarriedByAWaitAndEndsWithNobodyThere) {
   EXPECT_EQ(Do(c.Next(bad)).code, ReplyCode::kInvalid);
   bad = Make(LockMode::kExclusive, 0);
   bad.delay_ns = 3600 * kSecond + 1;
-  EXPECT_EQ(Do(c.Next(bad)).code, ReplyCode::kInvalid) << "nobody could end it";
+  EXPECT_EQ(Do(c.Next(bad)).code, ReplyCode::kInvalid) << "a mistake would last";
+}
+
+TEST_F(SharesTest, AnAdministratorEndsADelayAndItIsOnRecord) {
+  Client a = Open(5, "a"), b = Open(60), admin = Open(60, "root@ops");
+  EXPECT_EQ(Break(admin, 0).code, ReplyCode::kAbsent);
+  const Revision token = Token(Delayed(a, 100 * kSecond));
+  EXPECT_EQ(Look("x").delay, 0u);
+  Lock(b);
+  Pass(5);
+  Pass(10);
+  const Revision delay = Look("x").delay;
+  EXPECT_GT(delay, token);
+  EXPECT_EQ(Look("x").delay_left_ns, 90 * kSecond);
+  EXPECT_EQ(Break(admin, token).code, ReplyCode::kAbsent);
+  EXPECT_EQ(Break(admin, 0).code, ReplyCode::kAbsent);
+  EXPECT_TRUE(Is<LockBroken>(Break(admin, delay)));
+  EXPECT_GT(Granted(b), delay);
+  EXPECT_EQ(Look("x").delay, 0u);
+  EXPECT_EQ(Look("x").delay_left_ns, 0);
+  const BreakRecord record = Look("x").broken;
+  EXPECT_EQ(record.token, delay);
+  EXPECT_EQ(record.session, 0u);
+  EXPECT_NE(record.by.find("ended by root@ops (session "), std::string::npos) << record.by;
+  EXPECT_NE(record.by.find("stuck"), std::string::npos) << record.by;
+  EXPECT_EQ(Break(admin, delay).code, ReplyCode::kAbsent) << "once";
+  EXPECT_EQ(Look("x").holder.session, b.session);
+  Pass(100);
+}
+
+// Its timer is gone with it: it ends no later one.
+TEST_F(SharesTest, ADelayAfterOneThatWasEndedLastsItsTime) {
+  Client a = Open(60), b = Open(60), admin = Open(60);
+  EXPECT_TRUE(Is<LockBroken>(Break(admin, Token(Delayed(a, 10 * kSecond)))));
+  EXPECT_TRUE(Is<LockBroken>(Break(admin, Look("x").delay)));
+  EXPECT_EQ(machine.lock_count(), 0u) << "nobody waits";
+  EXPECT_EQ(Look("x").broken.session, 0u) << "and it is on record still";
+  EXPECT_NE(Look("x").broken.revision, 0u);
+  Pass(5);
+  EXPECT_TRUE(Is<LockBroken>(Break(admin, Token(Delayed(b, 10 * kSecond)))));
+  Lock(a);
+  Pass(9.9);
+  EXPECT_EQ(Granted(a), 0u);
+  Pass(0.1);
+  EXPECT_NE(Granted(a), 0u);
 }
 
 // ---- Breaks

@@ -8,7 +8,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cli/connection.h"
 #include "gmock/gmock.h"
+#include "tenure/coordinator.h"
+#include "tenure/mutex.h"
 #include "tests/process/cluster.h"
 #include "tests/process/matchers.h"
 #include "tests/process/watch.h"
@@ -50,6 +53,28 @@ class LockTest : public ProcessTest {
 
   Cluster cluster_{{.members = 1}};
 };
+
+TEST_F(LockTest, ADelayAfterALossIsShownAndAnAdministratorEndsIt) {
+  absl::StatusOr<Coordinator> client = cli::ConnectTo(cluster_.endpoints());
+  ASSERT_TRUE(client.ok()) << client.status();
+  const auto held = client->mutex("a").Lock({.lock_delay = absl::Hours(1)});
+  ASSERT_TRUE(held.ok()) << held.status();
+  const auto tenure = [this](std::vector<std::string> arguments) {
+    return RunTenure(std::move(arguments), cluster_.endpoints());
+  };
+  EXPECT_EQ(tenure({"break", "lock", "a"}).status, 0);
+  EXPECT_EQ(tenure({"lock", "a", "--try", "--", "true"}).status, 75);
+  EXPECT_THAT(tenure({"inspect", "lock", "a"}).out,
+              AllOf(HasSubstr("HELD BACK"), HasSubstr("`tenure break lock a`")));
+  EXPECT_GT(cluster_.Lock("a")["held_back_seconds"], 3000.0);
+  const Result ended = tenure({"break", "lock", "a", "--reason=it is gone"});
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  EXPECT_EQ(ended.out, "a is held back no longer\n");
+  EXPECT_THAT(tenure({"inspect", "lock", "a"}).out,
+              AllOf(HasSubstr("DELAY ENDED"), HasSubstr("it is gone")));
+  EXPECT_EQ(tenure({"break", "lock", "a"}).status, 75);
+  EXPECT_EQ(tenure({"lock", "a", "--try", "--", "true"}).status, 0);
+}
 
 TEST_F(LockTest, ALeaseLongerThanGrantedIsSaid) {
   const Result longer = Run("exit 3", {"--ttl=10m"});
