@@ -108,6 +108,7 @@ void Core::Impl::StartPreVote() {
 
 void Core::Impl::StartElection(bool transfer) {
   role_ = Role::kCandidate;
+  asked_to_lead_ = transfer;
   ++term_;
   vote_ = options_.self;
   leader_ = {};

@@ -212,7 +212,9 @@ class Core::Impl {
     std::uint64_t number = 0;
   };
   std::vector<Loose> loose_;
-  std::optional<Instant> preferred_at_;  // when it last handed over to a greater priority
+  // When it last handed over to a greater priority, or was handed leadership itself.
+  std::optional<Instant> preferred_at_;
+  bool asked_to_lead_ = false;  // by the leader before it, in the last election that it began
   bool short_handed_ = false;
   Index term_start_ = 0;
   Rounds rounds_;

@@ -18,7 +18,8 @@ void Core::Impl::BecomeLeader() {
   transfer_.reset();
   transfer_number_ = 0;
   loose_.clear();
-  preferred_at_.reset();
+  // Whoever handed over had a reason: it is not handed back at once, whatever the priorities.
+  preferred_at_ = asked_to_lead_ ? std::optional(now_) : std::nullopt;
   short_handed_ = peers_.ShortHanded();
   for (Peer& peer : peers_) peer.progress = raft::Progress(term_start_, now_);
 
