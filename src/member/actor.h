@@ -194,6 +194,10 @@ class Actor final : public Node, public TransportSink {
   bool Configure(raft::Configuration configuration);
   void AskForLosses();
   void GreetTheAdded();
+  // It does not campaign, so nobody hears that it is still there, and would tell it.
+  bool ForgottenLearner() const;
+  void AskWhetherRemoved();
+  bool IsToBeAdded(const std::string& name) const;
   void TellRemoved(const MemberId& id, std::string reason);
   void TellLost(const MemberId& id) {
     TellRemoved(id, "a younger incarnation attested that this one is lost");
@@ -216,7 +220,7 @@ class Actor final : public Node, public TransportSink {
   // ---- versions.cc
   void OnMachineVersion();
   absl::Status RaiseVersion(const raft::Entry& entry);
-  // As far as its program said; 0: it did not.
+  // What its program said lately that it has; 0: nothing.
   std::uint32_t VersionOf(const MemberId& id) const;
   void AskForVersions();
   void MaybeProposeVersion();

@@ -123,7 +123,7 @@ void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const Hello& 
   known.cluster = cluster;
   known.asserts_new = hello.asserts_new;
   known.has_log = hello.has_log;
-  known.machine_version = hello.machine_version;
+  known.machine_version = std::max(hello.machine_version, std::uint32_t{1});
   known.same_list = hello.config_digest == options_.config_digest;
   if (hello.answer_wanted) SendHello(from, /*answer_wanted=*/false);
   if (Disagrees(known) && !std::exchange(known.told, true)) {
@@ -147,9 +147,19 @@ void Bootstrap::HelloWhileFree(const MemberId&, const Heard&) { MaybePropose(); 
 
 void Bootstrap::HelloWhileIn(const MemberId& from, Heard& known) {
   const bool here = known.cluster == cluster_;
+  const bool can_follow = known.machine_version >= required_version_;
+  const auto needed = [&] {
+    return absl::StrCat("cluster ", cluster_.ToString(), " needs machine version ",
+                        required_version_, ", and the program of this one has ",
+                        known.machine_version, ": start the newer one");
+  };
   if (known.in && here) {
     if (Named(from)) return;
-    out_.strangers.push_back({from, true, known.has_log});
+    if (can_follow) {
+      out_.strangers.push_back({from, true, known.has_log});
+    } else {
+      Send(from, NotAMember{needed()});
+    }
     return AskForLoss(from);
   }
   if (known.in) {
@@ -165,7 +175,6 @@ void Bootstrap::HelloWhileIn(const MemberId& from, Heard& known) {
     Send(from, BootstrapPropose{cluster_, first ? *first_ : raft::Entry(), /*invitation=*/true});
     return;
   }
-  const bool can_follow = known.machine_version >= required_version_;
   if (can_follow) out_.strangers.push_back({from, false, false});
   AskForLoss(from);
   std::string reason =
@@ -177,11 +186,7 @@ void Bootstrap::HelloWhileIn(const MemberId& from, Heard& known) {
         " counts its incarnation ", absl::Hex(server.id.incarnation, absl::kZeroPad16),
         " as lost, and this one not at all until it has caught up and taken its place");
   }
-  if (!can_follow) {
-    reason = absl::StrCat("cluster ", cluster_.ToString(), " needs machine version ",
-                          required_version_, ", and the program of this one has ",
-                          known.machine_version, ": start the newer one");
-  }
+  if (!can_follow) reason = needed();
   if (!std::exchange(known.told, true)) {
     out_.log.push_back(absl::StrCat(from.ToString(), " is not counted: ", reason));
   }
@@ -239,9 +244,10 @@ void Bootstrap::MaybePropose() {
 void Bootstrap::Propose() {
   bool all_new = options_.assert_new;
   std::uint32_t version = options_.machine_version;
-  for (const auto& [name, known] : known_) {
-    all_new = all_new && known.asserts_new;
-    version = std::min(version, known.machine_version);
+  for (const auto& [name, known] : known_) all_new = all_new && known.asserts_new;
+  for (const Peer& peer : options_.members) {
+    if (peer.name != options_.self.name)
+      version = std::min(version, known_[peer.name].machine_version);
   }
   absl::StatusOr<std::string> genesis = options_.make_genesis(all_new, version);
   if (!genesis.ok()) {
@@ -410,14 +416,15 @@ void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const Lost& l
 }
 
 void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const NotAMember& told) {
-  if (state_ != State::kFree) {
-    if (state_ == State::kIn && told.removed && cluster == cluster_) {
-      out_.told_to_stop = told.reason;
-    }
+  if (state_ == State::kEntering || (state_ == State::kIn && cluster != cluster_)) return;
+  if (state_ == State::kIn && told.removed) {
+    out_.told_to_stop = told.reason;
     return;
   }
-  if (not_a_member_ == told.reason) return;
-  not_a_member_ = told.reason;
+  std::string& said = not_a_member_[from.name];
+  last_told_ = told.reason;
+  if (said == told.reason) return;
+  said = told.reason;
   out_.log.push_back(absl::StrCat(from.name, " says: ", told.reason));
 }
 
@@ -440,7 +447,7 @@ std::string Bootstrap::Trouble(Instant now) const {
   if (state_ == State::kFree) {
     if (!refused_.empty()) troubles.push_back(refused_);
     if (!not_a_member_.empty()) {
-      troubles.push_back(not_a_member_);
+      troubles.push_back(last_told_);
     } else if (!missing.empty()) {
       // It may be one that is to be added: those answer it when it is.
       const bool nobody = missing.size() + 1 == options_.members.size();
@@ -467,9 +474,9 @@ bool Bootstrap::IsFree(const std::string& name, Instant now) const {
   return it != known_.end() && !it->second.in && Fresh(it->second, now);
 }
 
-std::uint32_t Bootstrap::MachineVersionOf(const MemberId& id) const {
+std::uint32_t Bootstrap::MachineVersionOf(const MemberId& id, Instant now) const {
   const auto it = known_.find(id.name);
-  return it == known_.end() || it->second.incarnation != id.incarnation
+  return it == known_.end() || it->second.incarnation != id.incarnation || !Fresh(it->second, now)
              ? 0
              : it->second.machine_version;
 }

@@ -127,8 +127,8 @@ class Bootstrap {
   bool IsFree(const std::string& name, Instant now) const;
   // The incarnation in which a member of that name was last heard; 0: never.
   std::uint64_t HeardIncarnation(const std::string& name) const;
-  // The newest version of the machine's rules that it said its program has; 0: it never did.
-  std::uint32_t MachineVersionOf(const MemberId& id) const;
+  // The newest version of the machine's rules that it said lately its program has; 0: it did not.
+  std::uint32_t MachineVersionOf(const MemberId& id, Instant now) const;
 
  private:
   struct Heard {
@@ -201,8 +201,10 @@ class Bootstrap {
   Instant hello_at_;
   int hellos_ = 0;
   std::optional<Instant> propose_at_;
-  std::string refused_;       // why this member cannot propose, or be in, said once
-  std::string not_a_member_;  // what a cluster told this incarnation
+  // What others told this incarnation last, by name.
+  std::map<std::string, std::string> not_a_member_;
+  std::string last_told_;  // the last of these
+  std::string refused_;    // why this member cannot propose, or be in, said once
 
   // Entering and in.
   ClusterId cluster_;

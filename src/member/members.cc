@@ -71,6 +71,7 @@ void Actor::TendMembers() {
     AskForLosses();
     GreetTheAdded();
     AskForVersions();
+    AskWhetherRemoved();
   }
   KeepAttestations();
   GoOnWithChanges();
@@ -379,6 +380,24 @@ void Actor::AskForLosses() {
       transport_->Send({cluster_, self_, {server.id.name, 0}, Handshake(LostQuery{server.id})});
     }
   }
+}
+
+bool Actor::IsToBeAdded(const std::string& name) const {
+  return std::any_of(changes_.begin(), changes_.end(), [&name](const PendingChange& pending) {
+    return pending.change.action == MemberAction::kAdd && pending.change.name == name;
+  });
+}
+
+bool Actor::ForgottenLearner() const {
+  return core_.has_value() && failed_.ok() && leader_.empty() &&
+         FindName(core_->configuration().learners, self_.name) != nullptr;
+}
+
+void Actor::AskWhetherRemoved() {
+  if (!ForgottenLearner()) return;
+  std::vector<std::string> names;
+  for (const raft::Server& voter : core_->configuration().voters) names.push_back(voter.id.name);
+  for (const std::string& name : names) DoBootstrap(bootstrap_.Greet(now_, name));
 }
 
 // One whose own log names it says nothing by itself: the change that named it may have been undone.

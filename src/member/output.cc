@@ -202,6 +202,8 @@ void Actor::OnRoleChange(const raft::RoleChange& change) {
 
 void Actor::OnNotLeadingAnyMore() {
   clock_.Resign();
+  proposed_version_ = 0;  // whether it stays in the log is not known here
+  OnMachineVersion();
   // Whether the next leader keeps these entries is not known here.
   for (const PendingEntry& entry : std::exchange(pending_, {})) {
     for (const Asked& asked : entry.asked) {

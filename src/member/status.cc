@@ -38,6 +38,7 @@ ClusterStatus Actor::Status() const {
   ClusterStatus status;
   status.cluster = cluster_;
   status.answered_by = self_;
+  status.newest_machine_version = newest_version_;
   if (!core_.has_value()) {
     for (const Peer& peer : members_) {
       const bool self = peer.name == self_.name;
@@ -63,7 +64,6 @@ ClusterStatus Actor::Status() const {
   status.locks = machine_.lock_count();
   status.state_hash = machine_.StateHash();
   status.machine_version = machine_version_;
-  status.newest_machine_version = newest_version_;
 
   const raft::Configuration& configuration = core_->configuration();
   std::size_t reachable_voters = 0;

@@ -83,6 +83,7 @@ void Actor::Begin() {
     if (absl::Status status = Restore(recovered_.snapshot); !status.ok()) {
       return FailForGood(std::move(status));
     }
+    OnConfiguration(recovered_.snapshot.configuration);
     initial.applied = applied_;
   }
   // A restart must not forget a promise to a leader (PITFALLS T12).
@@ -137,7 +138,8 @@ void Actor::TakeFromPeer(Envelope& envelope) {
   if (const auto* message = std::get_if<raft::Message>(&envelope.body);
       message != nullptr && std::holds_alternative<raft::VoteRequest>(*message) && leading() &&
       core_->commit_index() >= core_->term_start_index() && !InConfiguration(envelope.from) &&
-      committed_ != nullptr && !bootstrap_.Named(envelope.from)) {
+      committed_ != nullptr && !bootstrap_.Named(envelope.from) &&
+      !IsToBeAdded(envelope.from.name)) {
     TellRemoved(envelope.from, "it was removed from the cluster");
   }
   if (Forward* forward = std::get_if<Forward>(&envelope.body)) {
@@ -271,6 +273,7 @@ void Actor::Arm() {
     if (now_.Reached(tick)) tick = now_ + options_.heartbeat_interval;  // time stands still
     due = Instant::Earlier(due, tick);
   }
+  if (ForgottenLearner()) due = Instant::Earlier(due, tend_at_);
   if (recall_.has_value() && failed_.ok()) due = Instant::Earlier(due, recall_->ask_at);
   if (due == Instant::InfiniteFuture()) return;
   const bool sooner = due.boottime_ns() < armed_.boottime_ns() ||

@@ -41,7 +41,7 @@ absl::Status Actor::RaiseVersion(const raft::Entry& entry) {
   return absl::OkStatus();
 }
 
-// A member that was started again may have another program, so all are asked again.
+// A member that was started again may have another program, so all are asked again and again.
 void Actor::AskForVersions() {
   if (!leading() || machine_version_ >= newest_version_) return;
   std::vector<std::string> names;
@@ -52,7 +52,7 @@ void Actor::AskForVersions() {
 }
 
 std::uint32_t Actor::VersionOf(const MemberId& id) const {
-  return id == self_ ? newest_version_ : bootstrap_.MachineVersionOf(id);
+  return id == self_ ? newest_version_ : bootstrap_.MachineVersionOf(id, now_);
 }
 
 // In the log like a change of members, and never beside one: whoever joins later is measured by it.

@@ -193,9 +193,12 @@ TEST(Bootstrap, WhatAProgramHasIsKnownOfThatIncarnationAlone) {
   village.Greet();
   const Bootstrap& first = *village.at(0).bootstrap;
   const MemberId second = village.at(1).id;
-  EXPECT_EQ(first.MachineVersionOf(second), 7u);
-  EXPECT_EQ(first.MachineVersionOf({second.name, second.incarnation + 1}), 0u);
-  EXPECT_EQ(first.MachineVersionOf({"n9", 1}), 0u);
+  EXPECT_EQ(first.MachineVersionOf(second, village.Now()), 7u);
+  EXPECT_EQ(first.MachineVersionOf({second.name, second.incarnation + 1}, village.Now()), 0u);
+  EXPECT_EQ(first.MachineVersionOf({"n9", 1}, village.Now()), 0u);
+  const MemberId again = second;
+  village.Pass(60'000);
+  EXPECT_EQ(first.MachineVersionOf(again, village.Now()), 0u) << "it may have another by now";
 }
 
 TEST(Bootstrap, WhoHasAnotherListIsNamed) {

@@ -347,4 +347,12 @@ Session OpenSessionOn(Caller& caller, absl::Duration ttl, std::uint64_t key) {
   return session;
 }
 
+std::vector<std::string> VotersOf(const Cluster& cluster, int at) {
+  std::vector<std::string> names;
+  for (const MemberStatus& member : cluster.Status(at).members) {
+    if (member.role != "learner") names.push_back(member.id.name);
+  }
+  return names;
+}
+
 }  // namespace tenure::member

@@ -163,6 +163,8 @@ const T* As(const Reply& reply) {
   return std::get_if<T>(&reply.result);
 }
 
+// Names, by what member `at` knows.
+std::vector<std::string> VotersOf(const Cluster& cluster, int at);
 inline int Other(const Cluster& cluster, int not_this) { return (not_this + 1) % cluster.size(); }
 
 }  // namespace tenure::member

@@ -203,14 +203,6 @@ TEST(Node, T17ADisturbedFirstStartRepairsItself) {
 
 // ---- What operators ask
 
-std::vector<std::string> VotersOf(Cluster& cluster, int at) {
-  std::vector<std::string> names;
-  for (const MemberStatus& member : cluster.Status(at).members) {
-    if (member.role != "learner") names.push_back(member.id.name);
-  }
-  return names;
-}
-
 TEST(Node, AMemberIsAddedByOneRequestAndCanLead) {
   World world(31);
   Cluster cluster(world);
@@ -257,81 +249,6 @@ TEST(Node, AMemberIsAddedByOneRequestAndCanLead) {
   cluster.Restart(0);
   ASSERT_TRUE(world.RunUntil([&] { return TookItsPlace(cluster, 3, 0); }, absl::Seconds(10)))
       << cluster.Status(3).message;
-}
-
-// PITFALLS C27: a member that is removed hears of it and stops.
-TEST(Node, C27ARemovedMemberIsToldAndStops) {
-  for (const bool away : {false, true}) {
-    World world(32);
-    Cluster cluster(world, {.size = 3, .durable = true});
-    cluster.StartAll();
-    ASSERT_TRUE(cluster.AwaitConverged());
-    const int leader = cluster.Leader();
-    const int removed = Other(cluster, leader);
-    auto port = Caller::Port(cluster, leader);
-    if (away) cluster.Isolate(removed, true);
-    const Reply reply = port->AwaitReply(port->Change(MemberAction::kRemove, cluster.name(removed)),
-                                         absl::Seconds(20));
-    ASSERT_NE(As<ClusterStatus>(reply), nullptr) << reply.message;
-    EXPECT_EQ(VotersOf(cluster, leader).size(), 2u);
-    if (away) {
-      world.RunFor(absl::Seconds(5));
-      EXPECT_TRUE(cluster.stopped(removed).ok());
-      cluster.Isolate(removed, false);
-    }
-    ASSERT_TRUE(world.RunUntil([&] { return !cluster.stopped(removed).ok(); }, absl::Seconds(10)));
-    EXPECT_TRUE(absl::StrContains(cluster.stopped(removed).message(), "removed from the cluster"))
-        << cluster.stopped(removed);
-    EXPECT_EQ(cluster.Leader(), leader);  // nobody was disturbed
-    // Nor is anybody when it is started again.
-    cluster.Restart(removed);
-    ASSERT_TRUE(world.RunUntil([&] { return !cluster.stopped(removed).ok(); }, absl::Seconds(10)));
-    EXPECT_EQ(cluster.Leader(), leader);
-    // The other one of the two is needed now.
-    EXPECT_FALSE(cluster.Status(leader).may_stop_one);
-  }
-}
-
-// Its log says that it was removed; what was decided since, it has still to hear.
-TEST(Node, ARemovedMemberCanBeAddedAgainWithItsData) {
-  for (const bool heard : {true, false}) {
-    SCOPED_TRACE(heard);
-    World world(34);
-    Cluster cluster(world, {.size = 3, .durable = true});
-    cluster.StartAll();
-    ASSERT_TRUE(cluster.AwaitConverged());
-    const int leader = cluster.Leader();
-    const int removed = Other(cluster, leader);
-    auto port = Caller::Port(cluster, leader);
-    if (!heard) cluster.Kill(removed);
-    ASSERT_EQ(port->AwaitReply(port->Change(MemberAction::kRemove, cluster.name(removed)),
-                               absl::Seconds(20))
-                  .code,
-              ReplyCode::kOk);
-    if (heard) {
-      ASSERT_TRUE(
-          world.RunUntil([&] { return !cluster.stopped(removed).ok(); }, absl::Seconds(10)));
-      cluster.Kill(removed);
-    }
-    const std::uint64_t added =
-        port->Change(MemberAction::kAdd, cluster.name(removed), cluster.address(removed));
-    world.RunFor(absl::Milliseconds(100));  // whoever starts now is expected
-    cluster.Start(removed);
-    EXPECT_EQ(port->AwaitReply(added, absl::Seconds(30)).code, ReplyCode::kOk);
-    EXPECT_EQ(VotersOf(cluster, leader).size(), 3u);
-    // That it hears of nobody means nothing any more.
-    for (int i = 0; i < 3; ++i) {
-      if (i != removed) cluster.Kill(i);
-    }
-    world.RunFor(absl::Seconds(10));
-    for (int i = 0; i < 3; ++i) {
-      if (i != removed) cluster.Start(i);
-    }
-    EXPECT_TRUE(cluster.stopped(removed).ok()) << cluster.stopped(removed);
-    ASSERT_TRUE(cluster.AwaitConverged());
-    cluster.Restart(removed);
-    ASSERT_TRUE(cluster.AwaitConverged());
-  }
 }
 
 // What an incarnation said that is long lost may come late, also to those who never heard that it
@@ -410,49 +327,6 @@ TEST(Node, AnExchangeOutlivesItsLeader) {
         absl::Seconds(30)));
     ASSERT_TRUE(cluster.AwaitConverged());
   }
-}
-
-TEST(Node, ALeaderThatIsToBeRemovedHandsOverFirst) {
-  World world(33);
-  Cluster cluster(world);
-  cluster.StartAll();
-  ASSERT_TRUE(cluster.AwaitConverged());
-  const int leader = cluster.Leader();
-  {
-    auto port = Caller::Port(cluster, leader);
-    const ClientReply reply =
-        port->Await(port->Change(MemberAction::kRemove, cluster.name(leader)), absl::Seconds(10));
-    EXPECT_EQ(reply.refusal, Refusal::kNotLeader);  // ask the next one
-  }
-  ASSERT_TRUE(cluster.AwaitConverged());
-  const int next = cluster.Leader();
-  ASSERT_NE(next, leader);
-  auto port = Caller::Port(cluster, next);
-  port->AwaitReply(port->Change(MemberAction::kRemove, cluster.name(leader)), absl::Seconds(10));
-  ASSERT_TRUE(world.RunUntil([&] { return !cluster.stopped(leader).ok(); }, absl::Seconds(10)));
-  EXPECT_EQ(VotersOf(cluster, next).size(), 2u);
-  // The last voter is not removed.
-  port->AwaitReply(port->Change(MemberAction::kRemove, cluster.name(3 - next - leader)),
-                   absl::Seconds(10));
-  EXPECT_EQ(port->AwaitReply(port->Change(MemberAction::kRemove, cluster.name(next))).code,
-            ReplyCode::kInvalid);
-}
-
-// Also one that only the configuration knows: the others' own lists do not have it.
-TEST(Node, C27AMemberThatWasAddedIsToldOfItsRemovalToo) {
-  World world(39);
-  Cluster cluster(world);
-  cluster.StartAll();
-  ASSERT_TRUE(cluster.AwaitConverged());
-  const int leader = cluster.Leader();
-  auto port = Caller::Port(cluster, leader);
-  const int fourth = cluster.AddMachine();
-  cluster.Start(fourth);
-  port->AwaitReply(port->Change(MemberAction::kAdd, "n4", cluster.address(fourth)),
-                   absl::Seconds(20));
-  port->AwaitReply(port->Change(MemberAction::kRemove, "n4"), absl::Seconds(20));
-  ASSERT_TRUE(world.RunUntil([&] { return !cluster.stopped(fourth).ok(); }, absl::Seconds(10)));
-  EXPECT_EQ(cluster.Leader(), leader);
 }
 
 // A member with a disk is let in by a leader who is not there any more when it is to be named.

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "machine/machine.h"
@@ -28,6 +30,7 @@ class VersionsTest : public ::testing::Test {
     ClusterOptions options;
     options.size = static_cast<int>(programs.size());
     options.durable = durable;
+    options.on_send = on_send_;
     options.change = [this](MemberOptions& member) {
       if (snapshot_log_bytes_ != 0) member.snapshot_log_bytes = snapshot_log_bytes_;
     };
@@ -67,6 +70,7 @@ class VersionsTest : public ::testing::Test {
   }
 
   std::size_t snapshot_log_bytes_ = 0;
+  std::function<void(int i, const Envelope&)> on_send_;
   std::optional<World> world_;
   std::optional<Cluster> cluster_;
   std::uint64_t last_key_ = 0;
@@ -155,6 +159,117 @@ TEST_F(VersionsTest, ASnapshotBringsItToWhoeverWasAway) {
   ASSERT_TRUE(cluster_->AwaitConverged());
   EXPECT_EQ(Active(2), kNewer);
   cluster_->CheckHashes();
+}
+
+// Removed meanwhile, it did not count; its own data says that it is a member.
+TEST_F(VersionsTest, AnOlderProgramIsNotAddedAgainWithItsData) {
+  ASSERT_NO_FATAL_FAILURE(Begin({kNewer, kNewer, kNewer, kOlder}, true));
+  ASSERT_NE(cluster_->Leader(), 3);
+  cluster_->Kill(3);
+  auto port = Caller::Port(*cluster_, cluster_->Leader());
+  ASSERT_EQ(port->AwaitReply(port->Change(MemberAction::kRemove, "n4"), absl::Seconds(10)).code,
+            ReplyCode::kOk);
+  ASSERT_TRUE(world_->RunUntil([&] { return Active(0) == kNewer; }, absl::Seconds(10)));
+  const std::uint64_t added = port->Change(MemberAction::kAdd, "n4", cluster_->address(3));
+  cluster_->Start(3);
+  world_->RunFor(absl::Seconds(20));
+  EXPECT_FALSE(port->Has(added));
+  EXPECT_TRUE(cluster_->stopped(3).ok()) << cluster_->stopped(3);
+  EXPECT_TRUE(cluster_->Logged(3, "needs machine version"));
+  EXPECT_EQ(cluster_->Status(cluster_->Leader()).members.size(), 3u);
+  RestartWith(3, kNewer);
+  EXPECT_EQ(port->AwaitReply(added, absl::Seconds(30)).code, ReplyCode::kOk);
+}
+
+// It was let in while its version was active, and is heard of again when another one is.
+TEST_F(VersionsTest, WhoeverWasInvitedBeforeTheRaiseIsNotNamedAfterIt) {
+  bool cut = false;
+  on_send_ = [&](int i, const Envelope& envelope) {
+    const auto* handshake = std::get_if<Handshake>(&envelope.body);
+    const auto* hello = handshake == nullptr ? nullptr : std::get_if<Hello>(handshake);
+    if (i != 3 || cut || hello == nullptr || !hello->in) return;
+    cut = true;
+    cluster_->Isolate(3, true);
+  };
+  ASSERT_NO_FATAL_FAILURE(Begin({kNewer, kNewer, kOlder}, false));
+  const int leader = cluster_->Leader();
+  ASSERT_NE(leader, 2);
+  ASSERT_EQ(cluster_->AddMachine(), 3);
+  cluster_->options().machine_versions[3] = kOlder;
+  auto port = Caller::Port(*cluster_, leader);
+  port->Change(MemberAction::kAdd, "n4", cluster_->address(3));
+  cluster_->Start(3);
+  ASSERT_TRUE(world_->RunUntil([&] { return cut; }, absl::Seconds(20)));
+  RestartWith(2, kNewer);
+  ASSERT_TRUE(world_->RunUntil([&] { return Active(leader) == kNewer; }, absl::Seconds(30)));
+  cluster_->Isolate(3, false);
+  world_->RunFor(absl::Seconds(20));
+  EXPECT_TRUE(cluster_->stopped(3).ok()) << cluster_->stopped(3);
+  for (const MemberStatus& member : cluster_->Status(leader).members)
+    EXPECT_NE(member.id, cluster_->node(3).id()) << member.role;
+}
+
+// What was heard of it before says nothing of what it runs now.
+TEST_F(VersionsTest, OneThatIsTakenBackInTimeIsNotCountedByItsOldWord) {
+  ASSERT_NO_FATAL_FAILURE(Begin({kNewer, kNewer, kNewer, kNewer, kOlder}, true));
+  world_->RunFor(absl::Seconds(3));
+  const int leader = cluster_->Leader();
+  ASSERT_NE(leader, 4);
+  const int back = leader == 0 ? 1 : 0;
+  cluster_->Isolate(back, true);
+  RestartWith(back, kOlder);
+  world_->RunFor(absl::Minutes(1));
+  RestartWith(4, kNewer);
+  world_->RunFor(absl::Seconds(10));
+  EXPECT_EQ(Active(cluster_->Leader()), kOlder);
+  EXPECT_THAT(cluster_->Status(cluster_->Leader()).message,
+              HasSubstr("programs of " + cluster_->name(back) + " have version"));
+  cluster_->Isolate(back, false);
+  world_->RunFor(absl::Seconds(10));
+  EXPECT_TRUE(cluster_->stopped(back).ok()) << cluster_->stopped(back);
+  EXPECT_EQ(Active(cluster_->Leader()), kOlder);
+  RestartWith(back, kNewer);
+  EXPECT_TRUE(AwaitActive(kNewer));
+}
+
+TEST_F(VersionsTest, ARaiseThatWasLostKeepsNobodyOut) {
+  int raised_by = -1;
+  on_send_ = [&](int i, const Envelope& envelope) {
+    const auto* message = std::get_if<raft::Message>(&envelope.body);
+    const auto* append = message == nullptr ? nullptr : std::get_if<raft::AppendRequest>(message);
+    if (append == nullptr || raised_by >= 0) return;
+    for (const raft::Entry& entry : append->entries) {
+      if (entry.kind != raft::EntryKind::kVersion) continue;
+      raised_by = i;
+      return cluster_->Isolate(i, true);
+    }
+  };
+  ASSERT_NO_FATAL_FAILURE(Begin({kNewer, kNewer, kNewer, kNewer, kOlder}, false));
+  world_->RunFor(absl::Seconds(3));
+  RestartWith(4, kNewer);
+  ASSERT_TRUE(world_->RunUntil([&] { return raised_by >= 0; }, absl::Seconds(30)));
+  RestartWith(4, kOlder);  // the upgrade is taken back
+  world_->RunFor(absl::Seconds(15));
+  ASSERT_NE(cluster_->Leader(), raised_by);
+  ASSERT_EQ(Active(cluster_->Leader()), kOlder);
+  cluster_->Isolate(raised_by, false);
+  ASSERT_TRUE(cluster_->AwaitConverged());
+  for (int i = 0; i < 30 && cluster_->Leader() != raised_by; ++i) {
+    auto port = Caller::Port(*cluster_, cluster_->Leader());
+    port->Await(port->Change(MemberAction::kTransfer, cluster_->name(raised_by)));
+    world_->RunFor(absl::Seconds(2));
+  }
+  ASSERT_EQ(cluster_->Leader(), raised_by);
+  ASSERT_EQ(Active(raised_by), kOlder);
+  RestartWith(4, kOlder);
+  const auto is_in = [&] {
+    for (const MemberStatus& member : cluster_->Status(raised_by).members) {
+      if (member.id == cluster_->node(4).id() && member.role == "follower") return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(world_->RunUntil(is_in, absl::Minutes(1))) << cluster_->Status(raised_by).message;
+  EXPECT_FALSE(cluster_->Logged(4, "needs machine version"));
 }
 
 // The leader that proposed it may be gone before anybody has heard of it.
