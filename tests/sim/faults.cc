@@ -105,7 +105,9 @@ void Faults::Partition() {
     }
   }
   scene_.line.Say(absl::StrCat("partition: on one side", text));
+  scene_.partitioned = true;
   Later(AWhile(absl::Seconds(8)), [this] {
+    scene_.partitioned = false;
     scene_.line.Say("all links are whole");
     scene_.world.network().MendAll();
   });
@@ -453,6 +455,7 @@ absl::Duration Faults::PutBack() const {
 void Faults::Heal() {
   ++era_;
   scene_.line.Say("all faults end");
+  scene_.partitioned = false;
   scene_.world.network().MendAll();
   LinkOptions link = scene_.plan.link;
   link.loss = link.duplication = link.reordering = 0;

@@ -230,6 +230,9 @@ void Member::OnStep(const ClusterId& cluster, const raft::Core& core, const raft
   facts_->commit = core.commit_index();
   facts_->leads = core.role() == raft::Role::kLeader;
   led_since_copy_ |= facts_->leads;
+  if (core.transferring() && scene_.partitioned) scene_.marks.Visit("transfer during a partition");
+  if (core.configuration().joint() && core.sending_snapshot())
+    scene_.marks.Visit("snapshot sent during a joint configuration");
   if (output.install.has_value() && output.install->last) {
     facts_->applied = output.install->snapshot.index;
     scene_.marks.Visit("snapshot installed");
@@ -335,9 +338,14 @@ absl::StatusOr<std::unique_ptr<member::Node>> Member::Run() {
   options.clock_drift_max = plan.drift_max;
   options.seed = 1 + scene_.world.RandomBelow(std::uint64_t{1} << 62);
   options.incarnation = 1 + scene_.world.RandomBelow(std::uint64_t{1} << 62);
+  if (plan.priorities) options.priority = all_.Priority(name_);
+  options.lease_reads = plan.lease_reads;
   options.strict_restart = plan.durable && (plan.On(Fault::kDiskOlder) || plan.On(Fault::kDiskRot));
   options.log = [this](absl::string_view text) {
-    if (absl::EndsWith(text, "it may vote")) back_unjudged_ = false;
+    if (absl::EndsWith(text, "it may vote")) {
+      back_unjudged_ = false;
+      facts_->before_it_went_back.reset();  // nothing that anybody heard is missing
+    }
     scene_.line.Say(text);
   };
   options.on_stopped = [this](absl::Status why) {
@@ -381,6 +389,11 @@ Members::Members(Scene& scene) : scene_(scene), assert_new_(scene.plan.assert_ne
 }
 Members::~Members() = default;
 
+std::uint32_t Members::Priority(absl::string_view name) const {
+  std::uint32_t priority = 0;
+  for (int i = 0; i < size(); ++i) priority = name == this->name(i) ? i % 3 : priority;
+  return priority;
+}
 std::string Members::name(int i) const { return absl::StrCat("n", i + 1); }
 std::string Members::address(int i) const { return absl::StrCat(name(i), ":1"); }
 testing::VirtualNode& Members::machine(int i) { return members_[i]->machine(); }

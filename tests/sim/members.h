@@ -29,6 +29,8 @@ class Members {
   std::string name(int i) const;
   std::string address(int i) const;
   testing::VirtualNode& machine(int i);
+  // Where the plan has priorities; some have the same.
+  std::uint32_t Priority(absl::string_view name) const;
 
   void StartAll();
   void Start(int i);

@@ -19,7 +19,7 @@ namespace {
 
 // How many seeds of those with durable disks that take their time have disks that are bytes, and on
 // how many members at most: a run takes twice the time where all members have them.
-constexpr double kByteDisks = 0.3;
+constexpr double kByteDisks = 0.2;
 constexpr int kByteDisksMax = 3;
 
 }  // namespace
@@ -143,6 +143,12 @@ Plan DrawPlan(std::uint64_t seed) {
     plan.enabled[static_cast<int>(fault)] = chance(density) && plan.durable;
   }
   plan.enabled[static_cast<int>(Fault::kDiskRot)] = chance(0.6) && plan.byte_disks > 0;
+  plan.priorities = chance(0.3);
+  plan.lease_reads = chance(0.3) && !plan.wild_clocks;
+  // A stale holder is one that cannot renew while its clock is wrong.
+  for (const Fault fault : {Fault::kCutClient, Fault::kClockDrift, Fault::kClockJump}) {
+    plan.enabled[static_cast<int>(fault)] |= plan.wild_clocks;
+  }
   return plan;
 }
 
@@ -159,7 +165,8 @@ std::string Plan::Describe() const {
           ? absl::StrCat(", snapshots every ", snapshot_log_bytes, " bytes")
           : "",
       byte_disks > 0 ? absl::StrCat(", the disks of ", byte_disks, " are bytes") : "",
-      wild_clocks ? ", wild clocks" : "", "), ", clients, " clients with ", sessions,
+      wild_clocks ? ", wild clocks" : "", priorities ? ", priorities" : "",
+      lease_reads ? ", reads by lease" : "", "), ", clients, " clients with ", sessions,
       " sessions on ", locks, " locks", varied ? " and all else, " : ", ",
       absl::FormatDuration(chaos),
       " of: ", faults.empty() ? "no faults" : absl::StrJoin(faults, ", "),

@@ -62,6 +62,8 @@ struct Plan {
   int byte_disks = 0;  // so many, of the first members, are written as the storage on disk does it
   std::size_t snapshot_log_bytes = std::size_t{64} << 20;  // far more than a run's log
   absl::Duration member_turn_cost;
+  bool priorities = false;   // each member has one of its own
+  bool lease_reads = false;  // never with wild clocks
   testing::LinkOptions link;
 
   // Clocks keep drift_max at all times, or do not: then holders may overlap, and the gate judges.

@@ -61,6 +61,7 @@ struct Scene {
   // The holder's own view of a session, for as long as its process lives.
   std::map<SessionId, Session> sessions;
   // True while faults come; what is promised only without them is not asked for then.
+  bool partitioned = false;  // some members from others
   bool faulty = true;
 
   struct Counts {
