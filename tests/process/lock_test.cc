@@ -5,13 +5,14 @@
 #include <filesystem>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "cli/connection.h"
 #include "gmock/gmock.h"
 #include "tenure/coordinator.h"
 #include "tenure/mutex.h"
+#include "tenure/tenure.h"
 #include "tests/process/cluster.h"
 #include "tests/process/matchers.h"
 #include "tests/process/watch.h"
@@ -55,7 +56,7 @@ class LockTest : public ProcessTest {
 };
 
 TEST_F(LockTest, ADelayAfterALossIsShownAndAnAdministratorEndsIt) {
-  absl::StatusOr<Coordinator> client = cli::ConnectTo(cluster_.endpoints());
+  absl::StatusOr<Coordinator> client = Open("tenure://" + cluster_.endpoints());
   ASSERT_TRUE(client.ok()) << client.status();
   const auto held = client->mutex("a").Lock({.lock_delay = absl::Hours(1)});
   ASSERT_TRUE(held.ok()) << held.status();
