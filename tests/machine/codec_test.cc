@@ -214,6 +214,19 @@ TEST(CodecTest, RepliesComeBack) {
   EXPECT_EQ(status.state_hash, kBig);
 }
 
+TEST(CodecTest, AProgramReadsNothingOfALaterVersion) {
+  Genesis genesis;
+  genesis.machine_version = 7;
+  EXPECT_TRUE(DecodeGenesis(EncodeGenesis(genesis), 7).ok());
+  EXPECT_EQ(DecodeGenesis(EncodeGenesis(genesis), 6).status().code(),
+            absl::StatusCode::kUnimplemented);
+  Command command = AllCommands().front();
+  command.machine_version = 7;
+  EXPECT_TRUE(DecodeCommand(EncodeCommand(command), 7).ok());
+  EXPECT_EQ(DecodeCommand(EncodeCommand(command), 6).status().code(),
+            absl::StatusCode::kUnimplemented);
+}
+
 TEST(CodecTest, ARaiseOfTheVersionComesBack) {
   const std::string bytes = EncodeVersionRaise(7);
   EXPECT_EQ(*DecodeVersionRaise(bytes, 7), 7u);

@@ -343,8 +343,6 @@ TEST_F(SessionsTest, StartRefusesWhatItCannotBe) {
   };
   EXPECT_EQ(status([](Genesis&) {}), absl::StatusCode::kOk);
   EXPECT_EQ(status([](Genesis& g) { g.machine_version = 0; }), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status([](Genesis& g) { g.machine_version = kMachineVersion + 1; }),
-            absl::StatusCode::kUnimplemented);
   EXPECT_EQ(status([](Genesis& g) { g.first_revision = Revision{1} << 53; }),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status([](Genesis& g) { g.limits.ttl_min_ns = 0; }),
