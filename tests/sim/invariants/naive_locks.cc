@@ -81,6 +81,8 @@ class NaiveLocks final : public Invariant {
       if (const auto* grant = std::get_if<LockGrantedEvent>(&event.body)) OnGrant(event, *grant);
       if (const auto* start = std::get_if<AttemptStartedEvent>(&event.body)) OnStart(event, *start);
     }
+    // What it has once more may have been granted in this very entry.
+    for (const auto& [wait, granted] : std::exchange(again_, {})) AgainBy(wait, granted);
     for (std::size_t i = 0; i < applied.commands.size(); ++i)
       End(applied.commands[i], applied.applied.replies[i]);
     for (const SessionEvent& event : applied.applied.events) End(event);
@@ -137,7 +139,10 @@ class NaiveLocks final : public Invariant {
     wait.order = ++state_.order;
     const bool first = state_.seen.insert(wait.claim).second;
     if (const auto* granted = std::get_if<LockGranted>(&reply.result)) {
-      if (granted->holds > 1) return AgainBy(wait, *granted, first);
+      if (granted->holds > 1) {
+        if (first) again_.emplace_back(std::move(wait), *granted);
+        return;
+      }
       if (!first) return;  // a repeat, whose grant is known
       Take(std::move(wait), granted->token, granted->fence, granted->seat, granted->fences);
     } else if (const auto* started = std::get_if<AttemptStarted>(&reply.result)) {
@@ -165,8 +170,7 @@ class NaiveLocks final : public Invariant {
       holder.late_from_ns = After(holder.attempt_ns);
     }
   }
-  void AgainBy(const Wait& wait, const LockGranted& granted, bool first) {
-    if (!first) return;
+  void AgainBy(const Wait& wait, const LockGranted& granted) {
     for (Holder& holder : state_.holders) {
       if (holder.token != granted.token || holder.part.name != wait.parts[0].name) continue;
       if (holder.claim.first != wait.claim.first || ++holder.holds != granted.holds)
@@ -408,10 +412,11 @@ class NaiveLocks final : public Invariant {
 
   State state_;
   std::int64_t now_ns_ = 0;
-  std::uint64_t order_before_ = 0;             // this entry
-  std::vector<Grant> granted_;                 // in this entry
-  std::map<std::string, Revision> attempted_;  // likewise, and the last token of each
-  std::set<std::string> handed_over_;          // likewise
+  std::uint64_t order_before_ = 0;                   // this entry
+  std::vector<Grant> granted_;                       // in this entry
+  std::vector<std::pair<Wait, LockGranted>> again_;  // of this entry
+  std::map<std::string, Revision> attempted_;        // likewise, and the last token of each
+  std::set<std::string> handed_over_;                // likewise
 };
 
 }  // namespace
