@@ -106,9 +106,9 @@ class Coordinator {
   // token (see Mutex::Inspect). Its guards stop to be Valid() as soon as they hear of it, and their
   // status() says by whom and why; but what they do until then no coordinator can stop: that takes
   // a fencing gate. It also stands in the lock's journal (Mutex::Observe). kNotFound: nobody holds
-  // it with that token. A lock that is held back by a lock_delay after a loss has a token for that
-  // (LockDescription::delay): with it, this ends the delay, for who knows that the lost holder does
-  // nothing any more.
+  // it with that token. It counts as a loss, so a lock_delay follows. A lock that is held back by a
+  // lock_delay after a loss has a token for that (LockDescription::delay): with it, this ends the
+  // delay, for who knows that the lost holder does nothing any more.
   absl::Status BreakLock(absl::string_view name, Revision token, absl::string_view reason,
                          absl::Duration timeout = absl::Seconds(5));
   void BreakLock(absl::string_view name, Revision token, absl::string_view reason,

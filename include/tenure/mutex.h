@@ -82,7 +82,8 @@ struct LockOptions {
   std::string value;
   // Ends the wait with kCancelled when it is stopped.
   std::stop_token cancel;
-  // How long nobody gets the lock after its holder was lost, not after it was given back: time for
+  // How long nobody gets the lock after its holder was lost, or an administrator took it from it,
+  // not after it was given back: time for
   // what the holder had begun to come to its end, where the lock protects something that checks no
   // token. Of exclusive locks only; an hour at most; an administrator can end it before
   // (Coordinator::BreakLock).

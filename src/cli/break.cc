@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "cli/connection.h"
 #include "cli/exit_status.h"
 #include "tenure/coordinator.h"
@@ -28,11 +29,45 @@ class Breaker {
   Breaker(Coordinator coordinator, const BreakFlags& flags)
       : coordinator_(std::move(coordinator)), flags_(flags) {}
 
-  // Who has it: whoever the flags say, or the only one. Without a session and a label: a delay.
+  // What is to be said of it.
+  absl::StatusOr<std::string> Run() {
+    if (flags_.delay) return EndDelay();
+    const absl::StatusOr<LockHolder> holder = Find();
+    if (!holder.ok()) return holder.status();
+    if (absl::Status broken = Break(holder->token); !broken.ok()) return broken;
+    std::string said =
+        absl::StrCat(flags_.name, " was taken from ", holder->label, ", token ", holder->token);
+    if (flags_.what != BreakFlags::What::kLock) return said;
+    const auto lock = Inspect();
+    if (lock.ok() && lock->delay != 0) absl::StrAppend(&said, "; it is ", HeldBack(*lock));
+    return said;
+  }
+
+ private:
+  absl::StatusOr<LockDescription> Inspect() {
+    return coordinator_.mutex(flags_.name).Inspect(flags_.timeout);
+  }
+  static std::string HeldBack(const LockDescription& lock) {
+    return absl::StrCat(
+        "held back for another ",
+        absl::FormatDuration(absl::Ceil(absl::Nanoseconds(lock.delay_left_ns), absl::Seconds(1))),
+        " (lock_delay)");
+  }
+
+  absl::StatusOr<std::string> EndDelay() {
+    const auto lock = Inspect();
+    if (!lock.ok()) return lock.status();
+    if (lock->delay == 0)
+      return absl::NotFoundError(absl::StrCat("nothing holds ", flags_.name, " back"));
+    if (absl::Status ended = Break(lock->delay); !ended.ok()) return ended;
+    return absl::StrCat(flags_.name, " is held back no longer");
+  }
+
+  // Who has it: whoever the flags say, or the only one.
   absl::StatusOr<LockHolder> Find() {
     switch (flags_.what) {
       case BreakFlags::What::kLock: {
-        const auto lock = coordinator_.mutex(flags_.name).Inspect(flags_.timeout);
+        const auto lock = Inspect();
         return lock.ok() ? FindAmong(*lock) : lock.status();
       }
       case BreakFlags::What::kElection: {
@@ -60,7 +95,6 @@ class Breaker {
     return absl::InternalError("no such thing to break");
   }
 
- private:
   absl::StatusOr<LockHolder> Check(LockHolder holder, absl::string_view does) const {
     if (flags_.token != 0 && holder.token != flags_.token) {
       // The cluster has the last word; it may be another's by now.
@@ -85,10 +119,9 @@ class Breaker {
     for (const LockHolder& holder : lock.sharers) {
       if (holder.token == flags_.token) return holder;
     }
-    if (lock.delay != 0 && (flags_.token == 0 || flags_.token == lock.delay)) {
-      LockHolder delay;
-      delay.token = lock.delay;
-      return delay;
+    if (flags_.token == 0 && lock.holder.session == 0 && lock.delay != 0) {
+      return absl::NotFoundError(
+          absl::StrCat("nobody holds ", flags_.name, "; it is ", HeldBack(lock), ", see --delay"));
     }
     return Check(lock.holder, "holds");
   }
@@ -102,17 +135,9 @@ class Breaker {
 int RunBreak(const BreakFlags& flags) {
   absl::StatusOr<Coordinator> coordinator = ConnectTo(flags.endpoints);
   if (!coordinator.ok()) return Fail(coordinator.status());
-  Breaker breaker(*std::move(coordinator), flags);
-  const absl::StatusOr<LockHolder> holder = breaker.Find();
-  if (!holder.ok()) return Fail(holder.status());
-  const absl::Status broken = breaker.Break(holder->token);
-  if (!broken.ok()) return Fail(broken);
-  if (holder->session == 0 && holder->label.empty()) {
-    std::printf("%s is held back no longer\n", flags.name.c_str());
-    return kExitOk;
-  }
-  std::printf("%s was taken from %s, token %llu\n", flags.name.c_str(), holder->label.c_str(),
-              static_cast<unsigned long long>(holder->token));
+  const absl::StatusOr<std::string> said = Breaker(*std::move(coordinator), flags).Run();
+  if (!said.ok()) return Fail(said.status());
+  std::puts(said->c_str());
   return kExitOk;
 }
 

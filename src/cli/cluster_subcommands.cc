@@ -65,6 +65,9 @@ class Break final : public Subcommand {
     CLI::App* break_lock =
         broken->add_subcommand("lock", "A lock, or a semaphore's permits")->fallthrough();
     break_lock->add_option("NAME", flags_.name, "The lock's name")->required();
+    CLI::Option* const delay = break_lock->add_flag(
+        "--delay", flags_.delay,
+        "Nobody has it, but a lock_delay holds it back after a loss: end that");
     election_ = broken->add_subcommand("election", "The lead of an election")->fallthrough();
     election_->add_option("NAME", flags_.name, "The election's name")->required();
     key_ = broken->add_subcommand("key", "The attempt at an operation")->fallthrough();
@@ -73,17 +76,17 @@ class Break final : public Subcommand {
     broken
         ->add_option("--token", flags_.token,
                      "Only from the holder with this token (see `tenure inspect`)")
-        ->type_name("TOKEN");
+        ->type_name("TOKEN")
+        ->check(CLI::PositiveNumber)
+        ->excludes(delay);
     broken->add_option("--reason", flags_.reason, "Goes on record, with who broke it")
         ->type_name("TEXT");
     AddDuration(broken, "--timeout", &flags_.timeout, "How long to wait for an answer");
     AddEndpoints(broken, endpoints);
     broken->footer(
         "Whoever had it is told; `tenure lock`, `elect` and `once` end their COMMAND. What was\n"
-        "broken, by whom and why is shown by `tenure inspect`. Of a lock that nobody has, but "
-        "that\n"
-        "is held back after a loss (lock_delay), it ends the delay. Exit status: 75 if nobody has\n"
-        "it.");
+        "broken, by whom and why is shown by `tenure inspect`. It counts as a loss: a lock_delay\n"
+        "begins. Exit status: 75 if nobody has it, or nothing holds it back.");
   }
   Invocation Finish(const std::string& endpoints, std::vector<std::string> /*command*/) override {
     if (app()->get_subcommands().empty()) {

@@ -55,6 +55,7 @@ struct BreakFlags {
   std::string name;         // the key of kKey
   std::string scope;        // of kKey
   std::uint64_t token = 0;  // 0: whoever holds it
+  bool delay = false;       // not a holder, but what a lock_delay holds back, of kLock
   std::string reason;
   std::string endpoints;
   absl::Duration timeout = absl::Seconds(5);

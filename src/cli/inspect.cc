@@ -32,7 +32,7 @@ std::string Seconds(std::int64_t ns) {
 
 // Who has it; of several who share it, the first.
 std::string HeldBy(const LockDescription& lock) {
-  if (lock.holder.session == 0) return "nobody";
+  if (lock.holder.session == 0) return lock.delay == 0 ? "nobody" : "nobody, held back";
   std::string text = lock.holder.label;
   if (lock.shares > 1) absl::StrAppend(&text, " and ", lock.shares - 1, " more");
   if (lock.total > 0) absl::StrAppend(&text, ": ", lock.permits, " of ", lock.total, " permits");
@@ -75,7 +75,7 @@ std::string DelayText(const LockDescription& lock) {
   if (lock.delay == 0) return "";
   return absl::StrCat("\nHELD BACK       for another ", Seconds(lock.delay_left_ns),
                       ", as its holder was lost: `tenure break lock ",
-                      absl::Utf8SafeCEscape(lock.name), "` ends that\n");
+                      absl::Utf8SafeCEscape(lock.name), " --delay` ends that\n");
 }
 
 std::string WaiterTable(const LockDescription& lock) {

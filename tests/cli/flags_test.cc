@@ -104,6 +104,8 @@ TEST(Flags, InspectKnowsWhatIsThereNow) {
 
 TEST(Flags, LocksElectionsAndKeysAreBroken) {
   EXPECT_EQ(std::get<BreakFlags>(Parse({"break", "lock", "a"})).what, BreakFlags::What::kLock);
+  EXPECT_FALSE(std::get<BreakFlags>(Parse({"break", "lock", "a"})).delay);
+  EXPECT_TRUE(std::get<BreakFlags>(Parse({"break", "lock", "a", "--delay"})).delay);
   const BreakFlags election =
       std::get<BreakFlags>(Parse({"break", "election", "e", "--token=7", "--reason=why"}));
   EXPECT_EQ(election.what, BreakFlags::What::kElection);
@@ -143,6 +145,9 @@ TEST(Flags, WhatCannotWorkIsOneLineThatSaysWhatToDo) {
   EXPECT_THAT(Complaint({"once", "k", "--retention=0", "--", "true"}), HasSubstr("--retention"));
   EXPECT_THAT(Complaint({"break"}), HasSubstr("lock NAME"));
   EXPECT_THAT(Complaint({"break", "lock"}), HasSubstr("NAME"));
+  EXPECT_THAT(Complaint({"break", "lock", "a", "--token=0"}), HasSubstr("--token"));
+  EXPECT_THAT(Complaint({"break", "lock", "a", "--delay", "--token=7"}), HasSubstr("--delay"));
+  EXPECT_THAT(Complaint({"break", "key", "a", "--delay"}), HasSubstr("--delay"));
   EXPECT_THAT(Complaint({"inspect", "key"}), HasSubstr("KEY"));
   EXPECT_THAT(Complaint({"lock", "x", "--ttl=999ms", "--", "true"}), HasSubstr("one second"));
   EXPECT_THAT(Complaint({"lock", "x", "--wait=30", "--", "true"}), HasSubstr("500ms, 30s"));

@@ -63,17 +63,23 @@ TEST_F(LockTest, ADelayAfterALossIsShownAndAnAdministratorEndsIt) {
   const auto tenure = [this](std::vector<std::string> arguments) {
     return RunTenure(std::move(arguments), cluster_.endpoints());
   };
-  EXPECT_EQ(tenure({"break", "lock", "a"}).status, 0);
+  EXPECT_EQ(tenure({"break", "lock", "a", "--delay"}).status, 75);
+  EXPECT_THAT(tenure({"break", "lock", "a"}).out, HasSubstr("held back for another 1h"));
+  // Again, as whoever got no answer does: it ends nothing that the first one began.
+  const Result again = tenure({"break", "lock", "a"});
+  EXPECT_EQ(again.status, 75);
+  EXPECT_THAT(again.err, AllOf(HasSubstr("nobody holds a"), HasSubstr("--delay")));
+  EXPECT_THAT(tenure({"inspect", "locks"}).out, HasSubstr("held back"));
   EXPECT_EQ(tenure({"lock", "a", "--try", "--", "true"}).status, 75);
   EXPECT_THAT(tenure({"inspect", "lock", "a"}).out,
-              AllOf(HasSubstr("HELD BACK"), HasSubstr("`tenure break lock a`")));
+              AllOf(HasSubstr("HELD BACK"), HasSubstr("`tenure break lock a --delay`")));
   EXPECT_GT(cluster_.Lock("a")["held_back_seconds"], 3000.0);
-  const Result ended = tenure({"break", "lock", "a", "--reason=it is gone"});
+  const Result ended = tenure({"break", "lock", "a", "--delay", "--reason=it is gone"});
   EXPECT_EQ(ended.status, 0) << ended.err;
   EXPECT_EQ(ended.out, "a is held back no longer\n");
   EXPECT_THAT(tenure({"inspect", "lock", "a"}).out,
               AllOf(HasSubstr("DELAY ENDED"), HasSubstr("it is gone")));
-  EXPECT_EQ(tenure({"break", "lock", "a"}).status, 75);
+  EXPECT_EQ(tenure({"break", "lock", "a", "--delay"}).status, 75);
   EXPECT_EQ(tenure({"lock", "a", "--try", "--", "true"}).status, 0);
 }
 
