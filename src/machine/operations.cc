@@ -298,7 +298,8 @@ void Locks::ClearExpiry(Lock& lock) {
 void Locks::Overtake(Lock& lock, const Session& by, absl::string_view what) {
   if (lock.holder == nullptr) return;
   Session& late = *lock.holder;
-  if (!late.dead) {
+  // Whoever acknowledges nothing is not told for ever: its outcome is refused all the same.
+  if (!late.dead && late.events.size() < core_->limits.waits_per_session_max) {
     sessions_->Tell(late, {late.id, core_->Raise(),
                            LockLostEvent{lock.acquire, std::string(ShownName(lock)), lock.token,
                                          absl::StrCat(what, " by ", by.label, " (session ", by.id,

@@ -298,6 +298,25 @@ TEST_F(OperationsTest, TablesAndSizesAreBounded) {
   EXPECT_EQ(Do(a.Next(bad)).code, ReplyCode::kInvalid);
 }
 
+// Those who overtake it are not its friends: what they cost it, and the cluster, is bounded.
+TEST_F(OperationsTest, X4_WhoeverAcknowledgesNothingIsNotToldForEver) {
+  Genesis genesis;
+  genesis.limits.waits_per_session_max = 10;
+  Start(genesis);
+  Client late = Open(60), other = Open(60);
+  for (int i = 0; i < 100; ++i) {
+    late.acknowledged_through = late.last;
+    other.acknowledged_through = other.last;
+    Begin begin = Ask("k");
+    begin.deadline_ns = 1;
+    const Revision token = Attempt(Do(late.Next(begin)));
+    Pass(0.001);
+    EXPECT_TRUE(Is<OperationForgotten>(Do(other.Next(Forget{"pay", "k"}))));
+    EXPECT_EQ(Finish(late, token, "late").code, ReplyCode::kNotHeld);
+  }
+  EXPECT_EQ(machine.EventsAfter(late.session, 0).size(), 10u);
+}
+
 TEST_F(OperationsTest, T15_ManyRecordsExpireStepByStep) {
   Genesis genesis;
   genesis.limits.cleanup_per_entry = 10;
