@@ -287,6 +287,14 @@ inline std::vector<Entry> RandomLog(int seed, const Genesis& genesis, int entrie
         workload.names_[given.token] = given.name;
       }
     }
+    // Whose token breaks it, too.
+    for (const char* name : {"sh0", "sh1", "sh2"}) {
+      const Reply seen = machine.Query(GetLock{name});
+      const auto* lock = std::get_if<LockDescription>(&seen.result);
+      if (lock == nullptr || lock->delay == 0) continue;
+      grants[lock->delay] = {};
+      workload.names_[lock->delay] = name;
+    }
   }
   return log;
 }

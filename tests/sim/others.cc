@@ -229,8 +229,10 @@ void Others::Break(Coordinator& coordinator) {
     coordinator.shared_mutex(kBreakable)
         .Inspect(absl::Seconds(2),
                  Safe([this, coordinator](const absl::StatusOr<LockDescription>& seen) mutable {
-                   if (!seen.ok() || seen->holder.token == 0) return;
-                   coordinator.BreakLock(kBreakable, seen->holder.token, "sim", absl::Seconds(2),
+                   if (!seen.ok()) return;
+                   const Revision token = seen->delay != 0 ? seen->delay : seen->holder.token;
+                   if (token == 0) return;
+                   coordinator.BreakLock(kBreakable, token, "sim", absl::Seconds(2),
                                          UnderWay([](const absl::Status&) {}));
                  }));
     return;

@@ -254,12 +254,9 @@ class NaiveLocks final : public Invariant {
     } else if (const auto* broken = std::get_if<BreakLock>(&command.operation)) {
       if (!std::holds_alternative<LockBroken>(reply.result)) return;
       if (broken->kind == ObjectKind::kOperation) return Finish(broken->token);
-      scene_.marks.Visit("lock broken");
-      const bool lock = broken->kind == ObjectKind::kLock;
-      Lose([&](const Holder& holder) {
-        return holder.token == broken->token &&
-               holder.part.name == (lock ? broken->name : Lead(broken->name));
-      });
+      // A repeat is answered as before, and breaks nothing.
+      if (!state_.seen.insert({command.session, command.sequence}).second) return;
+      Break(broken->kind == ObjectKind::kLock ? broken->name : Lead(broken->name), broken->token);
     } else if (const auto* finish = std::get_if<FinishAttempt>(&command.operation)) {
       if (std::holds_alternative<AttemptFinished>(reply.result)) Finish(finish->token);
     } else if (const auto* forget = std::get_if<Forget>(&command.operation)) {
@@ -316,6 +313,15 @@ class NaiveLocks final : public Invariant {
         state_.delays[holder.part.name] = now_ns_ + holder.delay_ns;
       return true;
     });
+  }
+  // What nobody has by that token is the delay after a loss.
+  void Break(const std::string& name, Revision token) {
+    const std::size_t before = state_.holders.size();
+    Lose([&](const Holder& holder) { return holder.token == token && holder.part.name == name; });
+    if (state_.holders.size() < before) return scene_.marks.Visit("lock broken");
+    if (state_.delays.erase(name) == 0)
+      return Fail(absl::StrCat(name, " is broken by token ", token, ", which is nobody's"));
+    scene_.marks.Visit("delay ended by an administrator");
   }
   void Share(const Downgrade& downgrade) {
     for (Holder& holder : state_.holders) {
