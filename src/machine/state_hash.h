@@ -3,8 +3,10 @@
 #ifndef TENURE_MACHINE_STATE_HASH_H_
 #define TENURE_MACHINE_STATE_HASH_H_
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "absl/strings/string_view.h"
 
@@ -25,13 +27,19 @@ class StateHash {
   void AddBytes(absl::string_view bytes) {
     Add(bytes.size());
     std::size_t i = 0;
-    for (; i + 8 <= bytes.size(); i += 8) Add(Word(bytes.data() + i, 8));
+    for (; i + 8 <= bytes.size(); i += 8) Add(Word(bytes.data() + i));
     if (i < bytes.size()) Add(Word(bytes.data() + i, bytes.size() - i));
   }
   std::uint64_t value() const { return state_; }
 
  private:
-  // Little-endian whatever the host; compilers make one load of the full-width case.
+  // Little-endian whatever the host. GCC makes one load of the first, and none of the second
+  // with 8.
+  static std::uint64_t Word(const char* p) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, p, sizeof word);
+    return std::endian::native == std::endian::little ? word : Word(p, sizeof word);
+  }
   static std::uint64_t Word(const char* p, std::size_t n) {
     std::uint64_t word = 0;
     for (std::size_t i = 0; i < n; ++i) {

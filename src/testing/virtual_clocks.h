@@ -25,8 +25,8 @@ class VirtualClock {
   std::int64_t drift() const { return drift_; }
 
   std::int64_t At(std::int64_t true_ns) const {
-    const __int128 elapsed = true_ns - since_ns_;
-    return reading_ns_ + static_cast<std::int64_t>(elapsed * (kSecond + drift_) / kSecond);
+    const std::int64_t elapsed = true_ns - since_ns_;
+    return reading_ns_ + Scaled(elapsed, kSecond + drift_, kSecond);
   }
   // The earliest true time from `since` on at which the clock reads at least `reading_ns`; the
   // maximum if it never does.
@@ -34,9 +34,10 @@ class VirtualClock {
     if (reading_ns <= reading_ns_) return since_ns_;
     const std::int64_t rate = kSecond + drift_;
     if (rate == 0) return kNever;
-    const __int128 ahead = static_cast<__int128>(reading_ns) - reading_ns_;
-    const __int128 when = since_ns_ + (ahead * kSecond + rate - 1) / rate;
-    return when >= kNever ? kNever : static_cast<std::int64_t>(when);
+    std::int64_t ahead = 0;
+    if (__builtin_sub_overflow(reading_ns, reading_ns_, &ahead)) return kNever;
+    if (ahead / rate >= (kNever - since_ns_) / kSecond) return kNever;
+    return since_ns_ + Scaled(ahead, kSecond, rate, rate - 1);
   }
 
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
@@ -44,6 +45,14 @@ class VirtualClock {
 
  private:
   static constexpr std::int64_t kSecond = 1'000'000'000;
+
+  // value * by / per, rounded down after `round` was added to the product. Without a product of 128
+  // bits, which costs more than all else that a loop does between two events: what is left of whole
+  // `per`s, times a rate of a few seconds a second, fits into 64.
+  static std::int64_t Scaled(std::int64_t value, std::int64_t by, std::int64_t per,
+                             std::int64_t round = 0) {
+    return value / per * by + (value % per * by + round) / per;
+  }
 
   std::int64_t since_ns_ = 0;
   std::int64_t reading_ns_ = 0;

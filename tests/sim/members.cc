@@ -80,8 +80,12 @@ class Member final : public member::NodeObserver {
   class SeenStorage;
 
   bool alive() const { return machine_->alive(); }
-  // By its own clocks; of what was already killed within this turn nothing is asked any more.
-  Actor Self() { return {facts_, machine_->loop().Now()}; }
+  template <typename Tell>  // void(Invariant&, const Actor&)
+  void TellAll(Tell tell) {
+    // By its own clocks. Once for all: what they hear takes no time.
+    const Actor self{facts_, machine_->loop().Now()};
+    scene_.TellAll([&](Invariant& each) { tell(each, self); });
+  }
   // Ends the process now, within its turn; its remains go when the turn is over.
   void KillWithin();
   absl::StatusOr<std::unique_ptr<member::Node>> Run();
@@ -148,10 +152,11 @@ class Member::SeenStorage final : public Storage {
     const bool counts = member_.kill_at_write_ > 0 && --member_.kill_at_write_ == 0;
     const bool kill_now = counts && !member_.kill_once_durable_;
     const bool kill_then = counts && member_.kill_once_durable_;
-    under_->Write(batch, [&member = member_, batch, kill_then,
-                          done = std::move(done)](absl::Status status) mutable {
+    const auto written = std::make_shared<const raft::WriteBatch>(batch);
+    under_->Write(std::move(batch), [&member = member_, written, kill_then,
+                                     done = std::move(done)](absl::Status status) mutable {
       if (!member.alive()) return;
-      if (status.ok()) member.OnDurable(batch);
+      if (status.ok()) member.OnDurable(*written);
       if (kill_then) {
         member.scene_.marks.Visit("killed once durable, before a word");
         return member.KillWithin();
@@ -185,7 +190,9 @@ void Member::OnOpened(const MemberId& self, const Recovered& recovered) {
   facts.cluster = recovered.cluster;
   facts_ = &facts;
   scene_.facts.youngest[id.name] = id;
-  if (had) scene_.TellAll([&](Invariant& each) { each.OnRecovered(Self(), recovered); });
+  if (had) {
+    TellAll([&](Invariant& each, const Actor& who) { each.OnRecovered(who, recovered); });
+  }
   facts.written.Recover(recovered);
   facts.durable.Recover(recovered);
   facts.term = recovered.hard_state.term;
@@ -200,7 +207,7 @@ void Member::OnOpened(const MemberId& self, const Recovered& recovered) {
 
 void Member::OnWrite(const raft::WriteBatch& batch) {
   if (batch.entered.has_value()) facts_->cluster = *batch.entered;
-  scene_.TellAll([&](Invariant& each) { each.OnWrite(Self(), batch); });
+  TellAll([&](Invariant& each, const Actor& self) { each.OnWrite(self, batch); });
   facts_->written.Apply(batch);
 }
 
@@ -218,13 +225,13 @@ void Member::OnLostLast(const MemberId& id) {
 }
 
 void Member::OnSend(const Envelope& envelope) {
-  scene_.TellAll([&](Invariant& each) { each.OnSend(Self(), envelope); });
+  TellAll([&](Invariant& each, const Actor& self) { each.OnSend(self, envelope); });
 }
 
 void Member::OnStep(const ClusterId& cluster, const raft::Core& core, const raft::Output& output) {
   if (!alive()) return;
   ClusterFacts& facts = scene_.facts.clusters[cluster];
-  scene_.TellAll([&](Invariant& each) { each.OnStep(Self(), cluster, core, output); });
+  TellAll([&](Invariant& each, const Actor& self) { each.OnStep(self, cluster, core, output); });
   const bool led = facts_->leads;
   facts_->term = core.term();
   facts_->commit = core.commit_index();
@@ -271,8 +278,8 @@ void Member::OnApplied(const ClusterId& cluster, const raft::Entry& entry,
   if (!alive()) return;
   ClusterFacts& facts = scene_.facts.clusters[cluster];
   const bool first = entry.index == facts.applied.size() + 1;
-  scene_.TellAll([&](Invariant& each) {
-    each.OnApplied(Self(), {cluster, entry, commands, applied, machine, first});
+  TellAll([&](Invariant& each, const Actor& self) {
+    each.OnApplied(self, {cluster, entry, commands, applied, machine, first});
   });
   facts_->applied = entry.index;
   if (!first) return;

@@ -117,7 +117,7 @@ Plan DrawPlan(std::uint64_t seed) {
   plan.clients = 2 + static_cast<int>(random.Below(4));
   plan.sessions = 1 + static_cast<int>(random.Below(2));
   plan.locks = 1 + static_cast<int>(random.Below(4));
-  plan.think_max = between(absl::Milliseconds(40), absl::Milliseconds(800));
+  plan.think_max = between(absl::Milliseconds(40), absl::Milliseconds(1600));
 
   plan.chaos = between(absl::Seconds(30), absl::Seconds(120));
   plan.fault_gap_max = between(absl::Milliseconds(300), absl::Seconds(4));
