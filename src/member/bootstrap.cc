@@ -474,6 +474,16 @@ bool Bootstrap::IsFree(const std::string& name, Instant now) const {
   return it != known_.end() && !it->second.in && Fresh(it->second, now);
 }
 
+bool Bootstrap::NobodyElseHolds(Instant now) const {
+  for (const Peer& peer : options_.members) {
+    if (peer.name == options_.self.name) continue;
+    const auto it = known_.find(peer.name);
+    if (it == known_.end() || !Fresh(it->second, now) || (it->second.in && it->second.has_log))
+      return false;
+  }
+  return true;
+}
+
 std::uint32_t Bootstrap::MachineVersionOf(const MemberId& id, Instant now) const {
   const auto it = known_.find(id.name);
   return it == known_.end() || it->second.incarnation != id.incarnation || !Fresh(it->second, now)

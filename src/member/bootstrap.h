@@ -125,6 +125,9 @@ class Bootstrap {
   bool Present(const std::string& name, Instant now) const;
   // Whether it was, and said that it belongs to no cluster.
   bool IsFree(const std::string& name, Instant now) const;
+  // Whether all others of the static list were heard lately, and none of them has anything of any
+  // cluster: whoever let this member into one is gone, and they can begin no other without it.
+  bool NobodyElseHolds(Instant now) const;
   // The incarnation in which a member of that name was last heard; 0: never.
   std::uint64_t HeardIncarnation(const std::string& name) const;
   // The newest version of the machine's rules that it said lately its program has; 0: it did not.

@@ -431,11 +431,16 @@ std::string Actor::MajorityLost() const {
 
 void Actor::MaybeStartAnew() {
   // What a disk holds is never given up without an operator.
-  if (held_commands_ || storage_->durable() || MajorityLost().empty()) return;
-  if (core_->HoldsCommands()) return;
-  FailForGood(absl::AbortedError(
-      "a majority lost its memory before the cluster held anything: it must start anew, as a free "
-      "member"));
+  if (held_commands_ || storage_->durable() || core_->HoldsCommands()) return;
+  if (!MajorityLost().empty()) {
+    FailForGood(absl::AbortedError(
+        "a majority lost its memory before the cluster held anything: it must start anew, as a "
+        "free member"));
+  } else if (core_->configuration().voters.empty() && bootstrap_.NobodyElseHolds(now_)) {
+    FailForGood(absl::AbortedError(
+        "the cluster that let it in is gone, and had told it nothing yet: it must start anew, as a "
+        "free member"));
+  }
 }
 
 // ---- Clients of a short-handed leader

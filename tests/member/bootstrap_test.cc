@@ -380,6 +380,37 @@ TEST(Bootstrap, T17WhoIsInNeverChangesCluster) {
   EXPECT_EQ(village.at(1).in, cluster);
 }
 
+// T17, row 8: a loss attested without naming the lost incarnation. Said once, it can be heard again
+// when the younger one has taken the place.
+TEST(Bootstrap, T17ALossIsOfTheIncarnationThatItNames) {
+  Village village(2);
+  village.Start(0);
+  village.Start(1);
+  village.DeliverAll();
+  ASSERT_TRUE(village.In(0));
+  const ClusterId cluster = village.at(0).in;
+  const MemberId old = village.at(1).id;
+  village.Start(1);  // without its memory
+  const MemberId young = village.at(1).id;
+  village.mail.clear();
+  village.Deliver({cluster, village.at(0).id, young, LostQuery{old}});
+  const std::vector<Mail> said = village.Pick<Lost>(1);
+  ASSERT_EQ(said.size(), 1u);
+  const auto hear = [&village, &said] {
+    return village.at(0)
+        .bootstrap->Received(village.Now(), said[0].cluster, said[0].from, said[0].body)
+        .lost;
+  };
+  EXPECT_EQ(hear(), std::vector<MemberId>{old});
+  auto exchanged = std::make_shared<raft::Configuration>(village.configurations[cluster]);
+  exchanged->voters[1].id = young;
+  village.at(0).bootstrap->SetConfiguration(exchanged);
+  EXPECT_EQ(hear(), std::vector<MemberId>{old});
+  // Nor does it say so of itself.
+  village.Deliver({cluster, village.at(0).id, young, LostQuery{young}});
+  EXPECT_TRUE(village.Pick<Lost>(1).empty());
+}
+
 // PITFALLS T11, at the first start: an acceptance by an earlier incarnation counts for nothing.
 TEST(Bootstrap, T11AnEarlierIncarnationsAcceptanceCountsForNothing) {
   Village village(2);

@@ -143,6 +143,7 @@ Plan DrawPlan(std::uint64_t seed) {
     plan.enabled[static_cast<int>(fault)] = chance(density) && plan.durable;
   }
   plan.enabled[static_cast<int>(Fault::kDiskRot)] = chance(0.6) && plan.byte_disks > 0;
+  plan.rough_start = chance(0.4);
   plan.priorities = chance(0.3);
   plan.lease_reads = chance(0.3) && !plan.wild_clocks;
   // A stale holder is one that cannot renew while its clock is wrong.
@@ -165,10 +166,10 @@ std::string Plan::Describe() const {
           ? absl::StrCat(", snapshots every ", snapshot_log_bytes, " bytes")
           : "",
       byte_disks > 0 ? absl::StrCat(", the disks of ", byte_disks, " are bytes") : "",
-      wild_clocks ? ", wild clocks" : "", priorities ? ", priorities" : "",
-      lease_reads ? ", reads by lease" : "", "), ", clients, " clients with ", sessions,
-      " sessions on ", locks, " locks", varied ? " and all else, " : ", ",
-      absl::FormatDuration(chaos),
+      rough_start ? ", a rough start" : "", wild_clocks ? ", wild clocks" : "",
+      priorities ? ", priorities" : "", lease_reads ? ", reads by lease" : "", "), ", clients,
+      " clients with ", sessions, " sessions on ", locks, " locks",
+      varied ? " and all else, " : ", ", absl::FormatDuration(chaos),
       " of: ", faults.empty() ? "no faults" : absl::StrJoin(faults, ", "),
       restless ? "; then restless leaders" : "");
 }

@@ -56,8 +56,9 @@ struct Plan {
   absl::Duration election_min = absl::Milliseconds(300);
   absl::Duration election_max = absl::Milliseconds(600);
   absl::Duration ttl_max = absl::Seconds(10);
-  double drift_max = 0.01;  // the bound that members and clients are told
-  bool assert_new = true;   // at the first start; never after
+  double drift_max = 0.01;   // the bound that members and clients are told
+  bool assert_new = true;    // at the first start; never after
+  bool rough_start = false;  // members come one by one, some again, before there is a leader
   absl::Duration disk_latency_max;
   int byte_disks = 0;  // so many, of the first members, are written as the storage on disk does it
   std::size_t snapshot_log_bytes = std::size_t{64} << 20;  // far more than a run's log

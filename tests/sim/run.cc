@@ -11,6 +11,7 @@
 #include "tests/sim/faults.h"
 #include "tests/sim/members.h"
 #include "tests/sim/operator.h"
+#include "tests/sim/rough_start.h"
 
 namespace tenure::sim {
 namespace {
@@ -25,6 +26,7 @@ class Run {
         members_(scene_),
         clients_(scene_, members_, history_),
         operator_(scene_, members_),
+        rough_start_(scene_, members_),
         faults_(scene_, members_, clients_, operator_, history_) {}
 
   Outcome Go() {
@@ -46,8 +48,9 @@ class Run {
                                                     ": ", what, " (", Describe(), ")"));
         return false;
       }
-      // A write that was handed to a disk before it was mended may still fail it.
-      if (!scene_.faulty) faults_.ReviveMembers();
+      // A write that was handed to a disk before it was mended may still fail it, and a majority
+      // that lost its memory at the first start starts anew.
+      faults_.ReviveMembers();
       scene_.world.RunFor(kSlice);
     }
     return scene_.ok();
@@ -73,6 +76,7 @@ class Run {
   Members members_;
   Clients clients_;
   Operator operator_;
+  RoughStart rough_start_;
   Faults faults_;
   std::uint64_t checked_calls_ = 0;
   std::uint64_t searches_ = 0;
@@ -93,10 +97,17 @@ std::string Run::Describe() const {
   return absl::StrCat(text, "; ", clients_.WhoIsStuck());
 }
 
-// The first start; faults wait, but for what the plan's links and clocks do.
+// The first start; other faults wait, but for what the plan's links and clocks do.
 bool Run::Begin() {
   faults_.Prepare();
-  members_.StartAll();
+  if (scene_.plan.rough_start) {
+    rough_start_.Begin();
+    scene_.world.RunFor(RoughStart::kLasts);
+    rough_start_.End();
+    faults_.ReviveMembers();
+  } else {
+    members_.StartAll();
+  }
   if (!Await([this] { return members_.Leader() >= 0 && members_.Converged(); }, absl::Seconds(120),
              "a first leader")) {
     return false;
@@ -197,8 +208,10 @@ bool Run::Restless() {
   // client needs to find the new leader.
   absl::Duration leaderless = absl::ZeroDuration();
   absl::Duration led_since = dead;
-  int changes = 0;
-  int last_leader = -1;
+  int paused = 0;
+  // Priorities may hand on what was just won, so each pause may be two of them.
+  int leaders = 1;
+  int last_leader = members_.Leader();
   const absl::Duration base = ttl * ((1 + scene_.plan.drift_max) / (1 - scene_.plan.drift_max));
   const absl::Duration change =
       scene_.plan.heartbeat + 2 * kSlice + 8 * scene_.plan.link.latency_max +
@@ -210,18 +223,19 @@ bool Run::Restless() {
     const absl::Duration now = scene_.world.now();
     if (leader < 0) leaderless += kSlice;
     if (leader != last_leader) led_since = now;
+    if (leader >= 0 && leader != last_leader) ++leaders;
     last_leader = leader;
     if (leader >= 0 && now - led_since >= ttl / 3) {
-      ++changes;
+      ++paused;
       testing::VirtualNode& machine = members_.machine(leader);
       machine.Pause();
       scene_.world.After(3 * scene_.plan.election_max, [&machine] { machine.Resume(); });
     }
-    if (now - dead > base + leaderless + (changes + 1) * change) {
+    if (now - dead > base + leaderless + leaders * change) {
       scene_.Violated("bounded take-over",
                       absl::StrCat("a holder with a TTL of ", absl::FormatDuration(ttl),
                                    " is gone for ", absl::FormatDuration(now - dead), " over ",
-                                   changes, " changes of leader, of which nobody led for ",
+                                   leaders - 1, " changes of leader, of which nobody led for ",
                                    absl::FormatDuration(leaderless), ", and its session lives"));
     }
   }
@@ -233,7 +247,7 @@ bool Run::Restless() {
           2 * scene_.plan.ttl_max + absl::Seconds(10), "the waiter got the lock"))
     return false;
   if (!scene_.ok()) return false;
-  scene_.marks.Visit("take-over under restless leaders", static_cast<std::uint64_t>(changes));
+  scene_.marks.Visit("take-over under restless leaders", static_cast<std::uint64_t>(paused));
   scene_.world.RunFor(4 * scene_.plan.election_max);
   clients_.Start(holder);
   clients_.Resume();
