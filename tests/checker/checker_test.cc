@@ -149,7 +149,13 @@ TEST(CheckerTest, AgreesWithBruteForceOnSharedLocks) {
       const Kind kind = kKinds[random.Below(4)];
       const std::uint64_t token = 1 + random.Below(tokens);
       calls.push_back({.operation = {kind, token}});
-      if (kind == Kind::kRead) calls.back().operation.sharers = random.Below(3);
+      if (kind == Kind::kRead && random.Below(3) != 0) {
+        const std::uint64_t those = random.Below(8);
+        calls.back().operation.token = 0;
+        for (std::uint64_t of = 1; of <= tokens; ++of) {
+          if ((those >> (of - 1) & 1) != 0) calls.back().operation.shared.push_back(of);
+        }
+      }
       Interval(random, &calls.back());
     }
     ASSERT_TRUE(agreement.Add<LockModel>(calls, CheckLock(calls, kBudget)));
@@ -234,10 +240,7 @@ std::vector<Call<LockOperation>> LongSharedHistory(Prng& random, int grants) {
     if (unknown) calls.back().end = kNeverEnds;
     calls.back().optional = unknown;
   };
-  const auto read = [&] {
-    const std::uint64_t token = lock.sharers.empty() ? lock.holder : lock.sharers.front();
-    around({Kind::kRead, token, lock.sharers.size()});
-  };
+  const auto read = [&] { around({Kind::kRead, lock.holder, lock.sharers}); };
   const auto end_one = [&] {
     const std::size_t one = static_cast<std::size_t>(random.Below(lock.sharers.size()));
     around({Kind::kEnd, lock.sharers[one]});
@@ -288,7 +291,7 @@ class DowngradeTest : public testing::Test {
   void Play(int asked_at, int answered_at, int shared_at) {
     const Id first = history_.Asked("a", 1, At(0));
     history_.Granted(first, 5, At(1));
-    const Id second = history_.Asked("a", 2, At(3));
+    const Id second = history_.Asked("a", 2, At(3), /*to_share=*/true);
     const Id downgrade = history_.Downgrading("a", 5, At(asked_at));
     if (answered_at != 0) history_.Downgraded(downgrade, true, At(answered_at));
     if (shared_at != 0) history_.GrantedShare(second, 6, At(shared_at));
@@ -367,6 +370,68 @@ TEST_F(DowngradeTest, OnesShareThatNobodyAskedForIsAViolation) {
   Read({{5, 1}, {6, 2}}, 14, 15);
   EXPECT_EQ(Check(), "") << "its opener may not have heard of it yet";
   Read({{5, 1}, {6, 2}, {7, 4}}, 16, 17);
+  EXPECT_NE(Check(), "");
+}
+
+TEST_F(DowngradeTest, NamesAllWhoShareIt) {
+  Play(10, 12, 13);
+  history_.GrantedShare(history_.Asked("a", 3, At(3), /*to_share=*/true), 7, At(13));
+  history_.MayEnd("a", 6, At(14));
+  Read({{5, 1}, {7, 3}}, 15, 16);
+  EXPECT_EQ(Check(), "");
+  Read({{5, 1}, {6, 2}}, 17, 18);
+  EXPECT_NE(Check(), "")
+      << "as many, and the same first: but the one is over, and the other is not";
+}
+
+// ---- What nobody was told of
+
+class UntoldTest : public DowngradeTest {
+ protected:
+  UntoldTest() {
+    history_.Granted(history_.Asked("a", 1, At(0)), 5, At(1));
+    Unlock(5, 2, 3);
+  }
+};
+
+TEST_F(UntoldTest, OneWaitExplainsOneToken) {
+  history_.Asked("a", 2, At(4));
+  ReadAlone(7, 2, 10, 11);
+  EXPECT_EQ(Check(), "");
+  ReadAlone(9, 2, 12, 13);
+  EXPECT_NE(Check(), "");
+  history_.Asked("a", 2, At(13));
+  EXPECT_EQ(Check(), "");
+}
+
+TEST_F(UntoldTest, AWaitExplainsNothingThatWasSeenBeforeIt) {
+  history_.Asked("a", 2, At(4));
+  ReadAlone(7, 2, 10, 11);
+  ReadAlone(9, 2, 12, 13);
+  history_.Asked("a", 2, At(14));
+  EXPECT_NE(Check(), "");
+}
+
+TEST_F(UntoldTest, WhoAskedToShareItNeverHasItAlone) {
+  history_.Asked("a", 2, At(4), /*to_share=*/true);
+  Read({{7, 2}}, 10, 11);
+  EXPECT_EQ(Check(), "");
+  history_.Asked("a", 3, At(12), /*to_share=*/true);
+  ReadAlone(9, 3, 14, 15);
+  EXPECT_NE(Check(), "");
+}
+
+TEST_F(UntoldTest, WhoAskedToHaveItAloneDoesNotShareIt) {
+  history_.Asked("a", 2, At(4));
+  Read({{7, 2}}, 10, 11);
+  EXPECT_NE(Check(), "");
+}
+
+TEST_F(UntoldTest, ATokenIsOfWhomItWasGivenTo) {
+  history_.Granted(history_.Asked("a", 2, At(4)), 7, At(5));
+  ReadAlone(7, 2, 10, 11);
+  EXPECT_EQ(Check(), "");
+  ReadAlone(7, 3, 12, 13);
   EXPECT_NE(Check(), "");
 }
 

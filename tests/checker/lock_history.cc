@@ -1,9 +1,10 @@
 #include "tests/checker/lock_history.h"
 
 #include <algorithm>
-#include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace tenure::checker {
 namespace {
@@ -22,7 +23,7 @@ std::string Around(const std::vector<Call<LockOperation>>& calls, std::size_t st
                                              "not held by", "shared", "downgraded"};
     return absl::StrCat(
         kNames[static_cast<int>(call.operation.kind)], " ", call.operation.token,
-        call.operation.sharers > 0 ? absl::StrCat(" of ", call.operation.sharers) : "", " [",
+        absl::StrJoin(call.operation.shared, "+"), " [",
         absl::FormatDuration(absl::Nanoseconds(call.start)), " to ",
         call.optional ? "ever, perhaps" : absl::FormatDuration(absl::Nanoseconds(call.end)), "]");
   };
@@ -38,8 +39,9 @@ std::string Around(const std::vector<Call<LockOperation>>& calls, std::size_t st
 
 }  // namespace
 
-LockHistory::Id LockHistory::Asked(const std::string& lock, SessionId session, absl::Duration now) {
-  waits_.push_back({lock, session, Ns(now)});
+LockHistory::Id LockHistory::Asked(const std::string& lock, SessionId session, absl::Duration now,
+                                   bool to_share) {
+  waits_.push_back({lock, session, Ns(now), 0, to_share});
   return waits_.size() - 1;
 }
 
@@ -95,44 +97,71 @@ LockHistory::Id LockHistory::Reading(const std::string& lock, absl::Duration now
 void LockHistory::Read(Id read, Revision holder, SessionId session, absl::Duration now) {
   const Open& open = open_[read];
   of_[open.lock].push_back({{Kind::kRead, holder}, open.start, Ns(now), false});
-  if (holder != 0) seen_[open.lock].emplace(holder, Seen{session, false});
+  if (holder != 0) seen_[open.lock][holder].push_back({session, false, Ns(now)});
 }
 
 void LockHistory::ReadShared(Id read, const std::vector<Sharer>& sharers, absl::Duration now) {
   const Open& open = open_[read];
-  const LockOperation operation{Kind::kRead, sharers.front().token, sharers.size()};
-  of_[open.lock].push_back({operation, open.start, Ns(now), false});
-  for (const Sharer& sharer : sharers)
-    seen_[open.lock].emplace(sharer.token, Seen{sharer.session, true});
+  LockOperation operation{Kind::kRead};
+  for (const Sharer& sharer : sharers) {
+    operation.shared.push_back(sharer.token);
+    seen_[open.lock][sharer.token].push_back({sharer.session, true, Ns(now)});
+  }
+  std::sort(operation.shared.begin(), operation.shared.end());
+  of_[open.lock].push_back({std::move(operation), open.start, Ns(now), false});
 }
 
-// A holder that no client knows of: its wait was given up, or its process died. Nobody was there to
-// downgrade it, so it had from the start what it was seen to have.
+// Who was told of a token is who was seen to hold it. A holder that no client knows of has given
+// its wait up, or its process died: nobody was there to downgrade it, so it had from the start what
+// it was seen to have, and each wait that nobody was told of explains one such token, seen after
+// it.
 std::string LockHistory::AddUntold(const std::string& lock, Calls* calls) const {
-  std::set<Revision> granted;
+  std::map<Revision, SessionId> told;
+  std::map<Asker, std::vector<std::int64_t>> asked;  // of waits without an answer
   for (const Wait& wait : waits_) {
-    if (wait.lock != lock || wait.token == 0) continue;
-    granted.insert(wait.token);
+    if (wait.lock != lock) continue;
+    if (wait.token == 0) {
+      asked[{wait.session, wait.to_share}].push_back(wait.asked);
+      continue;
+    }
+    told.emplace(wait.token, wait.session);
     for (const std::int64_t wipe : wipes_) {
       if (wait.asked < wipe) calls->push_back({{Kind::kEnd, wait.token}, wipe, kNeverEnds, true});
     }
   }
   const auto seen = seen_.find(lock);
   if (seen == seen_.end()) return "";
-  for (const auto& [token, holder] : seen->second) {
-    if (granted.contains(token)) continue;
-    std::int64_t asked = kNeverEnds;
-    for (const Wait& wait : waits_) {
-      if (wait.lock == lock && wait.session == holder.session && wait.token == 0)
-        asked = std::min(asked, wait.asked);
+  std::map<Asker, std::vector<std::int64_t>> untold;  // when each such token was first seen
+  for (const auto& [token, sights] : seen->second) {
+    const auto known = told.find(token);
+    const Seen& first = sights.front();
+    for (const Seen& sight : sights) {
+      if (sight.session != (known == told.end() ? first.session : known->second))
+        return absl::StrCat("session ", sight.session, " was seen to hold ", lock, " with token ",
+                            token, ", which is another's");
     }
-    if (asked == kNeverEnds) {
-      return absl::StrCat("session ", holder.session, " was seen to hold ", lock, " with token ",
-                          token, ", and had not asked for it");
+    if (known != told.end()) continue;
+    const Asker asker{first.session, first.shares};
+    const std::vector<std::int64_t>& waits = asked[asker];
+    std::int64_t by = kNeverEnds;
+    for (const Seen& sight : sights) by = std::min(by, sight.end);
+    untold[asker].push_back(by);
+    const Kind kind = first.shares ? Kind::kShare : Kind::kAcquire;
+    const std::int64_t since =
+        waits.empty() ? kNeverEnds : *std::min_element(waits.begin(), waits.end());
+    calls->push_back({{kind, token}, since, kNeverEnds, true});
+    calls->push_back({{Kind::kEnd, token}, since, kNeverEnds, true});
+  }
+  for (auto& [asker, sights] : untold) {
+    std::vector<std::int64_t>& waits = asked[asker];
+    std::sort(sights.begin(), sights.end());
+    std::sort(waits.begin(), waits.end());
+    for (std::size_t i = 0; i < sights.size(); ++i) {
+      if (i < waits.size() && waits[i] <= sights[i]) continue;
+      return absl::StrCat("session ", asker.first, " was seen to ",
+                          asker.second ? "share " : "hold ", lock, " by ", i + 1,
+                          " tokens that it was not told of, and had not asked for", " so many");
     }
-    const Kind kind = holder.shares ? Kind::kShare : Kind::kAcquire;
-    calls->push_back({{kind, token}, asked, kNeverEnds, true});
-    calls->push_back({{Kind::kEnd, token}, asked, kNeverEnds, true});
   }
   return "";
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -20,7 +21,7 @@ class LockHistory {
 
   // A wait for the lock, to have it alone or to share it, begins. Unless it is granted it may have
   // been, and have been given back.
-  Id Asked(const std::string& lock, SessionId session, absl::Duration now);
+  Id Asked(const std::string& lock, SessionId session, absl::Duration now, bool to_share = false);
   absl::Duration asked(Id wait) const { return absl::Nanoseconds(waits_[wait].asked); }
   void Granted(Id wait, Revision token, absl::Duration now) { Granted(wait, token, false, now); }
   void GrantedShare(Id wait, Revision token, absl::Duration now) {
@@ -59,6 +60,7 @@ class LockHistory {
     SessionId session = 0;
     std::int64_t asked = 0;
     Revision token = 0;  // 0: not granted, as far as the client knows
+    bool to_share = false;
   };
   struct Open {
     std::string lock;
@@ -66,10 +68,13 @@ class LockHistory {
     std::int64_t start = 0;
     std::size_t place = 0;  // in of_[lock], of an unlock or a downgrade
   };
+  // By a read.
   struct Seen {
     SessionId session = 0;
     bool shares = false;
+    std::int64_t end = 0;  // of the read
   };
+  using Asker = std::pair<SessionId, bool>;  // to share
 
   void Granted(Id wait, Revision token, bool shared, absl::Duration now);
   Id Changing(const std::string& lock, LockOperation operation, absl::Duration now);
@@ -80,7 +85,7 @@ class LockHistory {
   std::vector<Open> open_;
   std::vector<std::int64_t> wipes_;
   std::map<std::string, Calls> of_;
-  std::map<std::string, std::map<Revision, Seen>> seen_;  // holders that reads told of
+  std::map<std::string, std::map<Revision, std::vector<Seen>>> seen_;
 };
 
 }  // namespace tenure::checker

@@ -3,7 +3,6 @@
 #define TENURE_TESTS_CHECKER_LOCK_MODEL_H_
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -15,14 +14,14 @@ struct LockOperation {
   enum class Kind : std::uint8_t {
     kAcquire,    // granted to one alone with `token`: it was free, and no token was as high
     kEnd,        // `token` held it, and holds it no more: released, lost, expired
-    kRead,       // it was held by `token`, or by so many `sharers`, the first by it; 0: by nobody
+    kRead,       // it was held by `token` alone, or by those of `shared`; 0 and none: by nobody
     kNotHeld,    // it was not held by `token`: a release or a downgrade in vain
     kShare,      // granted with `token` to one who shares it: nobody had it alone
     kDowngrade,  // `token` had it alone, and shares it now
   };
   Kind kind = Kind::kRead;
   std::uint64_t token = 0;
-  std::size_t sharers = 0;  // of kRead
+  std::vector<std::uint64_t> shared = {};  // of kRead, rising
 };
 
 struct LockModel {
@@ -53,8 +52,7 @@ struct LockModel {
         if (holder == token) holder = 0;
         return true;
       case Kind::kRead:
-        if (sharers.size() != operation.sharers) return false;
-        return (sharers.empty() ? holder : sharers.front()) == token;
+        return sharers == operation.shared && holder == token;
       case Kind::kNotHeld:
         return !shares && holder != token;
     }

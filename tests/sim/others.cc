@@ -106,7 +106,7 @@ void Others::LockJournaled(Session& session) {
   LockOptions options;
   options.wait = AWait();
   options.cancel = Stopped(id);
-  const auto asked = history_.Asked(name, session.id(), now());
+  const auto asked = history_.Asked(name, session.id(), now(), shared);
   SharedMutex mutex = session.shared_mutex(name);
   auto done = Safe(
       [this, id, mutex, shared, asked, session = session.id()](absl::StatusOr<LockGuard> guard) {
