@@ -34,6 +34,7 @@ Bootstrap::Bootstrap(BootstrapOptions options, Instant now)
 void Bootstrap::Resume(ClusterId cluster, std::optional<raft::Entry> first) {
   state_ = State::kIn;
   cluster_ = cluster;
+  entered_at_ = now_;
   first_ = std::move(first);
 }
 
@@ -372,6 +373,7 @@ void Bootstrap::On(const MemberId&, const ClusterId& cluster, const BootstrapSta
 void Bootstrap::Enter(ClusterId cluster, raft::Entry first, bool invited) {
   state_ = State::kEntering;
   cluster_ = cluster;
+  entered_at_ = now_;
   if (first.index != 0) first_ = first;
   configuration_ = first.configuration;
   out_.entering = Entering{cluster, std::move(first), invited};
@@ -475,6 +477,8 @@ bool Bootstrap::IsFree(const std::string& name, Instant now) const {
 }
 
 bool Bootstrap::NobodyElseHolds(Instant now) const {
+  // Who was free before this member was let in may have entered since.
+  if (now.HolderElapsedNs(entered_at_) <= kFreshSteps * step_ns_) return false;
   for (const Peer& peer : options_.members) {
     if (peer.name == options_.self.name) continue;
     const auto it = known_.find(peer.name);

@@ -125,8 +125,9 @@ class Bootstrap {
   bool Present(const std::string& name, Instant now) const;
   // Whether it was, and said that it belongs to no cluster.
   bool IsFree(const std::string& name, Instant now) const;
-  // Whether all others of the static list were heard lately, and none of them has anything of any
-  // cluster: whoever let this member into one is gone, and they can begin no other without it.
+  // Whether all others of the static list were heard lately and since this member is in, and none
+  // of them has anything of any cluster: whoever let it in is gone, and they can begin no other
+  // without it.
   bool NobodyElseHolds(Instant now) const;
   // The incarnation in which a member of that name was last heard; 0: never.
   std::uint64_t HeardIncarnation(const std::string& name) const;
@@ -211,6 +212,7 @@ class Bootstrap {
 
   // Entering and in.
   ClusterId cluster_;
+  Instant entered_at_;
   std::optional<raft::Entry> first_;
   std::shared_ptr<const raft::Configuration> configuration_;
   std::map<std::string, std::uint64_t> starts_;  // to send once in

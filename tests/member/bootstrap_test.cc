@@ -411,6 +411,39 @@ TEST(Bootstrap, T17ALossIsOfTheIncarnationThatItNames) {
   EXPECT_TRUE(village.Pick<Lost>(1).empty());
 }
 
+// A member that was let in without an entry 1, and hears nothing more of that cluster.
+TEST(Bootstrap, WhatWasSaidBeforeOneWasInDoesNotTellThatNobodyElseIs) {
+  Village village(2);
+  village.Start(0);
+  village.Start(1);
+  village.Greet();  // n2 knows that n1 is free
+  const ClusterId cluster{1, 2};
+  const MemberId n1 = village.at(0).id;
+  Bootstrap& n2 = *village.at(1).bootstrap;
+  n2.Received(village.Now(), cluster, n1, BootstrapPropose{cluster, raft::Entry(), true});
+  ASSERT_TRUE(n2.Received(village.Now(), cluster, n1, BootstrapStart{cluster, n2.accepted_number()})
+                  .entering.has_value());
+  n2.Entered(village.Now());
+  const auto hear = [&](bool in) {
+    Hello hello;
+    hello.in = hello.has_log = in;
+    hello.config_digest = 1;
+    n2.Received(village.Now(), in ? cluster : ClusterId{}, n1, hello);
+  };
+  EXPECT_FALSE(n2.NobodyElseHolds(village.Now()));
+  village.Pass(3000);
+  hear(/*in=*/false);  // it may have been on its way for long
+  EXPECT_FALSE(n2.NobodyElseHolds(village.Now()));
+  village.Pass(2000);
+  EXPECT_TRUE(n2.NobodyElseHolds(village.Now()));
+  hear(/*in=*/true);
+  EXPECT_FALSE(n2.NobodyElseHolds(village.Now()));
+  village.Pass(5000);
+  EXPECT_FALSE(n2.NobodyElseHolds(village.Now())) << "it is silent";
+  hear(/*in=*/false);
+  EXPECT_TRUE(n2.NobodyElseHolds(village.Now()));
+}
+
 // PITFALLS T11, at the first start: an acceptance by an earlier incarnation counts for nothing.
 TEST(Bootstrap, T11AnEarlierIncarnationsAcceptanceCountsForNothing) {
   Village village(2);
