@@ -197,7 +197,9 @@ class NaiveLocks final : public Invariant {
   // With its lock, or without one: whoever was late with that key has nothing any more.
   void Attempt(Wait wait, Revision token) {
     EndLate([&](const Holder& holder) { return holder.key == wait.key; });
-    attempted_[wait.key] = token;
+    // Of two within one entry the later one: what was answered is heard before what was told.
+    Revision& latest = attempted_[wait.key];
+    latest = std::max(latest, token);
     if (!wait.parts.empty()) Take(std::move(wait), token, 0, 0, {});
   }
   template <typename Which>
