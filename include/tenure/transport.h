@@ -34,6 +34,9 @@ struct Hello {
   bool has_log = false;             // in, and its log has named members already
   // The newest rules of the machine that the sender's program has; 0: it does not say.
   std::uint32_t machine_version = 0;
+  // A question's number; in its answer, which question that is. 0: none.
+  std::uint64_t number = 0;
+  bool holds_commands = false;  // in its log or its snapshot there is what a client asked for
 };
 // "This would be your cluster": entry 1 names every voter's incarnation. The cluster's id is
 // `proposal`. An invitation as a learner has no entry: the leader will send all there is.

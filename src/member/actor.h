@@ -216,6 +216,11 @@ class Actor final : public Node, public TransportSink {
   std::string HeldBack() const;
   // Then a cluster that never held anything is given up for another one, by itself.
   void MaybeStartAnew();
+  bool MayStartAnew() const;
+  void AskWhoHolds();
+  // What a client asked for, in the log or in the state.
+  bool HoldsCommands() const;
+  std::set<std::string> NamesInLog() const;
 
   // ---- versions.cc
   void OnMachineVersion();
@@ -343,8 +348,10 @@ class Actor final : public Node, public TransportSink {
   bool removed_ = false;  // the last configuration that is committed leaves it out
   bool silent_ = false;
   bool held_commands_ = false;  // a client's command was applied, or is in a snapshot
-  std::vector<Peer> departed_;  // removed members, the last few, which may still have to be told
-  Index peers_since_ = 0;       // the configuration whose members the transport knows
+  std::uint64_t last_question_ = 0;
+  std::uint64_t who_holds_ = 0;  // the question who does, while it matters; 0: it does not
+  std::vector<Peer> departed_;   // removed members, the last few, which may still have to be told
+  Index peers_since_ = 0;        // the configuration whose members the transport knows
   Instant tend_at_;
   Instant look_for_lost_;  // when forwards that are not answered are looked through next
   Instant look_for_idle_;  // when, at the earliest, ports of others that ask nothing are

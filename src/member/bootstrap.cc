@@ -34,7 +34,6 @@ Bootstrap::Bootstrap(BootstrapOptions options, Instant now)
 void Bootstrap::Resume(ClusterId cluster, std::optional<raft::Entry> first) {
   state_ = State::kIn;
   cluster_ = cluster;
-  entered_at_ = now_;
   first_ = std::move(first);
 }
 
@@ -74,13 +73,18 @@ Bootstrap::Output Bootstrap::Received(Instant now, ClusterId cluster, const Memb
 void Bootstrap::SayHello() {
   ++hellos_;
   hello_at_ = hellos_ < kQuickHellos ? After(1, 2) : After(5, 10);
-  std::set<std::string> names;
-  for (const Peer& peer : options_.members) names.insert(peer.name);
+  std::set<std::string> voters;
   if (configuration_ != nullptr) {
-    for (const raft::Server& server : configuration_->voters) names.insert(server.id.name);
+    for (const raft::Server& server : configuration_->voters) voters.insert(server.id.name);
   }
+  for (const std::string& name : OthersAnd(std::move(voters)))
+    SendHello({name, 0}, /*answer_wanted=*/true);
+}
+
+std::set<std::string> Bootstrap::OthersAnd(std::set<std::string> names) const {
+  for (const Peer& peer : options_.members) names.insert(peer.name);
   names.erase(options_.self.name);
-  for (const std::string& name : names) SendHello({name, 0}, /*answer_wanted=*/true);
+  return names;
 }
 
 bool Bootstrap::Known(const std::string& name) const {
@@ -126,7 +130,12 @@ void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const Hello& 
   known.has_log = hello.has_log;
   known.machine_version = std::max(hello.machine_version, std::uint32_t{1});
   known.same_list = hello.config_digest == options_.config_digest;
-  if (hello.answer_wanted) SendHello(from, /*answer_wanted=*/false);
+  if (hello.answer_wanted) {
+    SendHello(from, /*answer_wanted=*/false, hello.number);
+  } else if (hello.number >= known.answered) {
+    known.answered = hello.number;
+    known.holds_commands = hello.holds_commands;
+  }
   if (Disagrees(known) && !std::exchange(known.told, true)) {
     out_.log.push_back(absl::StrCat(from.name,
                                     " was started with another list of members than this one: give "
@@ -204,7 +213,7 @@ void Bootstrap::AskForLoss(const MemberId& from) {
   }
 }
 
-void Bootstrap::SendHello(MemberId to, bool answer_wanted) {
+void Bootstrap::SendHello(MemberId to, bool answer_wanted, std::uint64_t number) {
   Hello hello;
   hello.in = state_ == State::kIn;
   hello.asserts_new = options_.assert_new;
@@ -213,6 +222,8 @@ void Bootstrap::SendHello(MemberId to, bool answer_wanted) {
   hello.config_digest = options_.config_digest;
   hello.machine_version = options_.machine_version;
   hello.has_log = hello.in && configuration_ != nullptr && !configuration_->voters.empty();
+  hello.number = number;
+  hello.holds_commands = holds_commands_;
   Send(std::move(to), hello);
 }
 
@@ -373,7 +384,6 @@ void Bootstrap::On(const MemberId&, const ClusterId& cluster, const BootstrapSta
 void Bootstrap::Enter(ClusterId cluster, raft::Entry first, bool invited) {
   state_ = State::kEntering;
   cluster_ = cluster;
-  entered_at_ = now_;
   if (first.index != 0) first_ = first;
   configuration_ = first.configuration;
   out_.entering = Entering{cluster, std::move(first), invited};
@@ -390,6 +400,23 @@ Bootstrap::Output Bootstrap::Greet(Instant now, const std::string& name) {
   now_ = now;
   if (state_ == State::kIn) SendHello({name, 0}, /*answer_wanted=*/true);
   return Finish();
+}
+
+// A question and not what others say by themselves: that may be old, or on its way for long.
+Bootstrap::Output Bootstrap::AskWhoHolds(Instant now, std::uint64_t number,
+                                         const std::set<std::string>& names) {
+  now_ = now;
+  for (const std::string& name : OthersAnd(names))
+    SendHello({name, 0}, /*answer_wanted=*/true, number);
+  return Finish();
+}
+
+bool Bootstrap::NobodyHolds(std::uint64_t number, const std::set<std::string>& names) const {
+  const std::set<std::string> others = OthersAnd(names);
+  return std::all_of(others.begin(), others.end(), [&](const std::string& name) {
+    const auto it = known_.find(name);
+    return it != known_.end() && it->second.answered == number && !it->second.holds_commands;
+  });
 }
 
 Bootstrap::Output Bootstrap::Invite(Instant now, const MemberId& id) {
@@ -474,18 +501,6 @@ bool Bootstrap::Present(const std::string& name, Instant now) const {
 bool Bootstrap::IsFree(const std::string& name, Instant now) const {
   const auto it = known_.find(name);
   return it != known_.end() && !it->second.in && Fresh(it->second, now);
-}
-
-bool Bootstrap::NobodyElseHolds(Instant now) const {
-  // Who was free before this member was let in may have entered since.
-  if (now.HolderElapsedNs(entered_at_) <= kFreshSteps * step_ns_) return false;
-  for (const Peer& peer : options_.members) {
-    if (peer.name == options_.self.name) continue;
-    const auto it = known_.find(peer.name);
-    if (it == known_.end() || !Fresh(it->second, now) || (it->second.in && it->second.has_log))
-      return false;
-  }
-  return true;
 }
 
 std::uint32_t Bootstrap::MachineVersionOf(const MemberId& id, Instant now) const {

@@ -125,10 +125,13 @@ class Bootstrap {
   bool Present(const std::string& name, Instant now) const;
   // Whether it was, and said that it belongs to no cluster.
   bool IsFree(const std::string& name, Instant now) const;
-  // Whether all others of the static list were heard lately and since this member is in, and none
-  // of them has anything of any cluster: whoever let it in is gone, and they can begin no other
-  // without it.
-  bool NobodyElseHolds(Instant now) const;
+  // Whether this member holds what a client asked for, which it says when it is asked.
+  void SetHoldsCommands(bool holds) { holds_commands_ = holds; }
+  // Asks those of `names` and all others of the static list whether they do; and whether all of
+  // them answered that very question, as whoever has each name now, and none does. `number`: above
+  // 0, and another for each question; asking again repeats it.
+  Output AskWhoHolds(Instant now, std::uint64_t number, const std::set<std::string>& names);
+  bool NobodyHolds(std::uint64_t number, const std::set<std::string>& names) const;
   // The incarnation in which a member of that name was last heard; 0: never.
   std::uint64_t HeardIncarnation(const std::string& name) const;
   // The newest version of the machine's rules that it said lately its program has; 0: it did not.
@@ -144,7 +147,9 @@ class Bootstrap {
     bool same_list = true;
     bool has_log = false;
     std::uint32_t machine_version = 0;
-    bool told = false;  // what is odd about it was said to people
+    std::uint64_t answered = 0;   // the newest question of this member's
+    bool holds_commands = false;  // by that answer
+    bool told = false;            // what is odd about it was said to people
   };
   struct Accepted {
     ClusterId proposal;
@@ -186,7 +191,9 @@ class Bootstrap {
   void AskForLoss(const MemberId& from);
   void SayHello();
   bool Fresh(const Heard& known, Instant now) const;
-  void SendHello(MemberId to, bool answer_wanted);
+  void SendHello(MemberId to, bool answer_wanted, std::uint64_t number = 0);
+  // And those of the static list, without this one's.
+  std::set<std::string> OthersAnd(std::set<std::string> names) const;
   void Send(MemberId to, Handshake body);
   Instant After(int least_steps, int most_steps);
   Output Finish();
@@ -212,13 +219,13 @@ class Bootstrap {
 
   // Entering and in.
   ClusterId cluster_;
-  Instant entered_at_;
   std::optional<raft::Entry> first_;
   std::shared_ptr<const raft::Configuration> configuration_;
   std::map<std::string, std::uint64_t> starts_;  // to send once in
   std::set<MemberId> invited_;                   // as learners
   std::set<std::string> welcome_;
   std::uint32_t required_version_ = 0;
+  bool holds_commands_ = false;
 
   Instant now_;
   Output out_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,10 +73,11 @@ void Actor::TendMembers() {
     GreetTheAdded();
     AskForVersions();
     AskWhetherRemoved();
+    AskWhoHolds();
   }
   KeepAttestations();
   GoOnWithChanges();
-  if (leader_.empty()) MaybeStartAnew();
+  MaybeStartAnew();
   if (!MayConfigure()) return;
   MaybeProposeVersion();
   // The exchange: in one joint change, and only once the loss is attested by name (rule 10).
@@ -365,13 +367,20 @@ void Actor::OnLost(const MemberId& who) {
 }
 
 void Actor::AskForLosses() {
-  const raft::Configuration& now = core_->configuration();
+  const raft::Configuration now = core_->configuration();  // a loss may change it
   // Whom this member takes the place of is lost: the leader that began the exchange had heard so
   // (BOOTSTRAP rule 10), and nobody else may be left who has.
   const raft::Server* const before = FindName(now.voters_outgoing, self_.name);
   const raft::Server* const after = FindName(now.voters, self_.name);
   if (before != nullptr && after != nullptr && before->id != self_ && after->id == self_)
     OnLost(MemberId(before->id));
+  // Whoever is a learner beside a voter of its own name has come after it.
+  const raft::Server* const learner = FindName(now.learners, self_.name);
+  if (learner != nullptr && learner->id == self_) {
+    for (const raft::Server* earlier : {before, after}) {
+      if (earlier != nullptr) OnLost(MemberId(earlier->id));
+    }
+  }
   for (const auto* servers : {&now.voters, &now.voters_outgoing, &now.learners}) {
     for (const raft::Server& server : *servers) {
       if (server.id.name == self_.name || core_->lost(server.id)) continue;
@@ -429,18 +438,48 @@ std::string Actor::MajorityLost() const {
   return "";
 }
 
+// It can elect nobody, as far as this member knows, or never told it what it consists of; and this
+// member holds nothing of clients'.
+bool Actor::MayStartAnew() const {
+  return leader_.empty() && (core_->configuration().voters.empty() || !MajorityLost().empty()) &&
+         !HoldsCommands();
+}
+
+// Each question is a new one, so that all answers are of now.
+void Actor::AskWhoHolds() {
+  who_holds_ = MayStartAnew() ? ++last_question_ : 0;
+  if (who_holds_ != 0) DoBootstrap(bootstrap_.AskWhoHolds(now_, who_holds_, NamesInLog()));
+}
+
+// BOOTSTRAP rule 12. This member's log may be old, and those that it counts as lost may have been
+// exchanged long ago: so it asks all that there are. If none of them holds a client's command, then
+// none is lost by it: one that was committed before is not there any more, and one that is
+// committed later is, without this member, with a quorum.
 void Actor::MaybeStartAnew() {
-  // What a disk holds is never given up without an operator.
-  if (held_commands_ || storage_->durable() || core_->HoldsCommands()) return;
-  if (!MajorityLost().empty()) {
-    FailForGood(absl::AbortedError(
-        "a majority lost its memory before the cluster held anything: it must start anew, as a "
-        "free member"));
-  } else if (core_->configuration().voters.empty() && bootstrap_.NobodyElseHolds(now_)) {
-    FailForGood(absl::AbortedError(
-        "the cluster that let it in is gone, and had told it nothing yet: it must start anew, as a "
-        "free member"));
+  if (who_holds_ == 0 || !MayStartAnew() || !bootstrap_.NobodyHolds(who_holds_, NamesInLog()))
+    return;
+  const absl::string_view why =
+      core_->configuration().voters.empty()
+          ? "the cluster that let it in is gone, and had told it nothing yet: it must start anew, "
+            "as "
+            "a free member"
+          : "a majority lost its memory before the cluster held anything: it must start anew, as a "
+            "free member";
+  if (storage_->durable()) return ForgetAll(why);
+  FailForGood(absl::AbortedError(why));
+}
+
+bool Actor::HoldsCommands() const {
+  return held_commands_ || (core_.has_value() && core_->HoldsCommands());
+}
+
+std::set<std::string> Actor::NamesInLog() const {
+  std::set<std::string> names;
+  const raft::Configuration& now = core_->configuration();
+  for (const auto* servers : {&now.voters, &now.voters_outgoing, &now.learners}) {
+    for (const raft::Server& server : *servers) names.insert(server.id.name);
   }
+  return names;
 }
 
 // ---- Clients of a short-handed leader

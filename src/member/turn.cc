@@ -126,6 +126,7 @@ void Actor::TakePeers() {
 void Actor::TakeFromPeer(Envelope& envelope) {
   if (Handshake* handshake = std::get_if<Handshake>(&envelope.body)) {
     if (TakeAttestation(envelope, *handshake)) return;
+    bootstrap_.SetHoldsCommands(HoldsCommands());
     DoBootstrap(bootstrap_.Received(now_, envelope.cluster, envelope.from, *handshake));
     return;
   }

@@ -166,7 +166,7 @@ Parsed ParseHandshake(std::uint32_t kind, absl::string_view bytes, PeerBody* bod
       return Convert<v1::Hello>(bytes, body, [](const v1::Hello& from) {
         return Handshake(Hello{from.in(), from.asserts_new(), from.answer_wanted(),
                                from.accepted_number(), from.config_digest(), from.has_log(),
-                               from.machine_version()});
+                               from.machine_version(), from.number(), from.holds_commands()});
       });
     case field::kBootstrapPropose:
       return ParsePropose(bytes, body);

@@ -138,6 +138,8 @@ class PreparedBody {
       to.set_config_digest(from.config_digest);
       to.set_has_log(from.has_log);
       to.set_machine_version(from.machine_version);
+      to.set_number(from.number);
+      to.set_holds_commands(from.holds_commands);
     });
   }
   void Prepare(const BootstrapAccept& from) {

@@ -411,37 +411,42 @@ TEST(Bootstrap, T17ALossIsOfTheIncarnationThatItNames) {
   EXPECT_TRUE(village.Pick<Lost>(1).empty());
 }
 
-// A member that was let in without an entry 1, and hears nothing more of that cluster.
-TEST(Bootstrap, WhatWasSaidBeforeOneWasInDoesNotTellThatNobodyElseIs) {
-  Village village(2);
-  village.Start(0);
-  village.Start(1);
-  village.Greet();  // n2 knows that n1 is free
-  const ClusterId cluster{1, 2};
-  const MemberId n1 = village.at(0).id;
-  Bootstrap& n2 = *village.at(1).bootstrap;
-  n2.Received(village.Now(), cluster, n1, BootstrapPropose{cluster, raft::Entry(), true});
-  ASSERT_TRUE(n2.Received(village.Now(), cluster, n1, BootstrapStart{cluster, n2.accepted_number()})
-                  .entering.has_value());
-  n2.Entered(village.Now());
-  const auto hear = [&](bool in) {
-    Hello hello;
-    hello.in = hello.has_log = in;
-    hello.config_digest = 1;
-    n2.Received(village.Now(), in ? cluster : ClusterId{}, n1, hello);
+TEST(Bootstrap, WhoHoldsACommandIsToldToWhoAsksAndNotByTheWay) {
+  Village village(3);
+  for (int i = 0; i < 3; ++i) village.Start(i);
+  village.DeliverAll();
+  ASSERT_TRUE(village.In(0));
+  Bootstrap& n1 = *village.at(0).bootstrap;
+  const auto ask = [&](std::uint64_t number) {
+    village.Take(0, n1.AskWhoHolds(village.Now(), number, {"n3"}));
   };
-  EXPECT_FALSE(n2.NobodyElseHolds(village.Now()));
-  village.Pass(3000);
-  hear(/*in=*/false);  // it may have been on its way for long
-  EXPECT_FALSE(n2.NobodyElseHolds(village.Now()));
-  village.Pass(2000);
-  EXPECT_TRUE(n2.NobodyElseHolds(village.Now()));
-  hear(/*in=*/true);
-  EXPECT_FALSE(n2.NobodyElseHolds(village.Now()));
-  village.Pass(5000);
-  EXPECT_FALSE(n2.NobodyElseHolds(village.Now())) << "it is silent";
-  hear(/*in=*/false);
-  EXPECT_TRUE(n2.NobodyElseHolds(village.Now()));
+  EXPECT_FALSE(n1.NobodyHolds(1, {}));
+  ask(1);
+  village.DeliverAll();
+  EXPECT_TRUE(n1.NobodyHolds(1, {}));
+  EXPECT_FALSE(n1.NobodyHolds(2, {})) << "another question";
+  EXPECT_FALSE(n1.NobodyHolds(1, {"n4"})) << "who was not asked";
+  // One does by now: an older answer that comes late is none.
+  ask(2);
+  std::vector<Mail> late;
+  for (int i = 1; i < 3; ++i) {
+    for (const Mail& m : village.Pick<Hello>(0)) village.Deliver(m);
+    for (Mail& m : village.Pick<Hello>(i)) late.push_back(std::move(m));
+  }
+  ASSERT_EQ(late.size(), 2u);
+  village.at(2).bootstrap->SetHoldsCommands(true);
+  ask(3);
+  village.DeliverAll();
+  for (const Mail& m : late) village.Deliver(m);
+  EXPECT_FALSE(n1.NobodyHolds(3, {}));
+  EXPECT_FALSE(n1.NobodyHolds(2, {}));
+  // Its next incarnation does not, and has to be asked itself.
+  village.Start(2);
+  for (const Mail& m : village.Pick<Hello>(2)) village.Deliver(m);
+  EXPECT_FALSE(n1.NobodyHolds(3, {}));
+  ask(4);
+  village.DeliverAll();
+  EXPECT_TRUE(n1.NobodyHolds(4, {}));
 }
 
 // PITFALLS T11, at the first start: an acceptance by an earlier incarnation counts for nothing.

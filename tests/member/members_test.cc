@@ -182,48 +182,6 @@ TEST(Node, ALostMajorityIsSaid) {
   EXPECT_EQ(cluster.Leader(), -1);
 }
 
-// BOOTSTRAP rule 12: a disturbed first start repairs itself, as long as nobody was told anything.
-TEST(Node, T17ADisturbedFirstStartRepairsItself) {
-  World world(22);
-  Cluster cluster(world);
-  cluster.StartAll();
-  ASSERT_TRUE(cluster.AwaitConverged());
-  const ClusterId first = cluster.Status(0).cluster;
-  cluster.Kill(0);
-  cluster.Kill(1);
-  cluster.Start(0);
-  cluster.Start(1);
-  ASSERT_TRUE(
-      world.RunUntil([&] { return absl::IsAborted(cluster.stopped(2)); }, absl::Seconds(20)))
-      << cluster.Status(2).message;
-  cluster.Restart(2);  // as `tenure serve` does by itself
-  ASSERT_TRUE(cluster.AwaitConverged());
-  EXPECT_NE(cluster.Status(0).cluster, first);
-}
-
-// Let in as a learner, by a cluster that is gone before it said what it consists of: nobody is lost
-// that this one could know of, and the free cannot begin without it.
-TEST(Node, T17WhoWasLetInByAClusterThatIsGoneStartsAnew) {
-  World world(23);
-  Cluster cluster(world);
-  cluster.StartAll();
-  ASSERT_TRUE(cluster.AwaitConverged());
-  const ClusterId first = cluster.Status(0).cluster;
-  cluster.Restart(2);
-  ASSERT_TRUE(
-      world.RunUntil([&] { return cluster.Status(2).cluster == first; }, absl::Seconds(10)));
-  ASSERT_TRUE(cluster.Status(2).members.empty());
-  cluster.Restart(0);
-  cluster.Restart(1);
-  ASSERT_TRUE(
-      world.RunUntil([&] { return absl::IsAborted(cluster.stopped(2)); }, absl::Seconds(20)))
-      << cluster.Status(2).message;
-  cluster.Restart(2);  // as `tenure serve` does by itself
-  ASSERT_TRUE(cluster.AwaitConverged());
-  EXPECT_NE(cluster.Status(2).cluster, first);
-  EXPECT_EQ(cluster.Status(2).cluster, cluster.Status(0).cluster);
-}
-
 // ---- What operators ask
 
 TEST(Node, AMemberIsAddedByOneRequestAndCanLead) {

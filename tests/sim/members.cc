@@ -506,22 +506,40 @@ bool Members::Converged() const {
   return true;
 }
 
-int Members::VotersAlive() const {
+bool Members::AllIn() const {
   const int leader = Leader();
-  if (leader < 0) return 0;
-  int alive = 0;
-  for (const MemberStatus& member : Status(leader).members) {
-    for (int i = 0; i < size(); ++i) alive += running(i) && member.id == id(i) ? 1 : 0;
+  if (leader < 0) return false;
+  const ClusterStatus first = Status(leader);
+  for (int i = 0; i < size(); ++i) {
+    if (out(i)) continue;
+    if (!running(i) || !stopped(i).ok()) return false;
+    bool in = false;
+    for (const MemberStatus& member : first.members)
+      in = in || (member.id == id(i) && (member.role == "leader" || member.role == "follower"));
+    if (!in) return false;
   }
-  return alive;
+  return true;
 }
 
 // Whoever forgets is lost for good, until the change is committed that puts its next incarnation in
-// its place. By what is committed, then: no change is on its way, and all voters but this one are
-// there and remember.
+// its place. By what is committed, then: in each half enough are left for BOOTSTRAP rule 9. By its
+// second clause, in a half of an even number, they may be fewer than a majority: so nothing else
+// may be on its way there, for which one of them may be needed.
 bool Members::MayForget(int i) const {
   if (scene_.plan.durable) return !going_back();
-  return AllRemember(i);
+  if (size() < 3) return AllRemember(i);
+  const raft::Configuration* const now = changing_ ? nullptr : Committed(i);
+  if (now == nullptr) return false;
+  for (const auto* half : {&now->voters, &now->voters_outgoing}) {
+    if (half->empty()) continue;
+    std::size_t lost = 0;
+    for (const raft::Server& voter : *half) lost += voter.id == id(i) || !Remembers(voter.id);
+    const bool even = half->size() % 2 == 0;
+    if (even && (now->joint() || !now->learners.empty())) return false;
+    if (lost > (even ? half->size() / 2 : half->size() - (half->size() / 2 + 1))) return false;
+    if (lost > 1) scene_.marks.Visit("several lost at once");
+  }
+  return true;
 }
 
 bool Members::going_back() const { return back_ >= 0 && members_[back_]->back_unjudged_; }
@@ -561,20 +579,29 @@ void Members::Damage(int i) {
   Start(i);
 }
 
-bool Members::AllRemember(int i) const {
-  if (changing_) return false;
+const raft::Configuration* Members::Committed(int i) const {
+  if (!running(i)) return nullptr;
   const auto cluster = scene_.facts.clusters.find(Status(i).cluster);
   if (cluster == scene_.facts.clusters.end() || cluster->second.configurations.empty())
+    return nullptr;
+  return cluster->second.configurations.back().second.get();
+}
+
+bool Members::Remembers(const MemberId& voter) const {
+  for (int j = 0; j < size(); ++j) {
+    if (running(j) && id(j) == voter && members_[j]->stopped_.ok() && !members_[j]->condemned_ &&
+        !members_[j]->full_)
+      return true;
+  }
+  return false;
+}
+
+bool Members::AllRemember(int i) const {
+  const raft::Configuration* const now = changing_ ? nullptr : Committed(i);
+  if (now == nullptr || now->joint() || !now->learners.empty() || now->voters.size() == 1)
     return false;
-  const raft::Configuration& now = *cluster->second.configurations.back().second;
-  if (now.joint() || !now.learners.empty() || now.voters.size() == 1) return false;
-  for (const raft::Server& voter : now.voters) {
-    bool there = false;
-    for (int j = 0; j < size(); ++j) {
-      there = there || (running(j) && id(j) == voter.id && members_[j]->stopped_.ok() &&
-                        !members_[j]->condemned_ && !members_[j]->full_);
-    }
-    if (!there) return false;
+  for (const raft::Server& voter : now->voters) {
+    if (!Remembers(voter.id)) return false;
   }
   return true;
 }

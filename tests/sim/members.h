@@ -57,8 +57,9 @@ class Members {
   // One leads, and everybody who runs and belongs to its cluster follows it and has applied what it
   // has, or nearly.
   bool Converged() const;
-  // Whom the present leader's configuration names in its present incarnation.
-  int VotersAlive() const;
+  // The leader's configuration has everybody who is to be in, in its present incarnation, as a
+  // voter.
+  bool AllIn() const;
   // Whether the cluster, were the member killed and so forget, could still form a quorum. Always,
   // with a disk.
   bool MayForget(int i) const;
@@ -98,6 +99,11 @@ class Members {
   void set_assert_new(bool value) { assert_new_ = value; }
 
  private:
+  // The newest configuration that is committed in that member's cluster; null: none, or it is down.
+  const raft::Configuration* Committed(int i) const;
+  // It runs, as that incarnation, and nothing is about to end it.
+  bool Remembers(const MemberId& voter) const;
+
   friend class Member;
   void WentBack(const Member& member);
 

@@ -45,7 +45,7 @@ bool Operator::Replace(int member, absl::Duration after) {
     Enter(State::kAdding);
     return true;
   }
-  if (!members_.running(member) || !members_.MayForget(member)) return false;
+  if (!members_.running(member) || !members_.AllRemember(member)) return false;
   member_ = member;
   if (members_.Leader() == member) scene_.marks.Visit("leader to be removed");
   Enter(State::kRemoving);

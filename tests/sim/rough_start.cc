@@ -21,6 +21,7 @@ void RoughStart::Begin() {
 void RoughStart::End() {
   over_ = true;
   scene_.world.network().MendAll();
+  scene_.world.network().SetDefaults(scene_.plan.link);
   for (int i = 0; i < members_.size(); ++i) members_.KillAtWrite(i, 0, false, 0);
 }
 

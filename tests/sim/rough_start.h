@@ -16,7 +16,7 @@ class RoughStart {
   // Says what will happen when. All is over, and who was killed may be started again, after
   // kLasts.
   void Begin();
-  // Nobody is killed any more.
+  // Nobody is killed any more, and every link is well.
   void End();
 
   static constexpr absl::Duration kLasts = absl::Seconds(4);
