@@ -135,6 +135,7 @@ void Bootstrap::On(const MemberId& from, const ClusterId& cluster, const Hello& 
   } else if (hello.number >= known.answered) {
     known.answered = hello.number;
     known.holds_commands = hello.holds_commands;
+    known.held_log = hello.has_log;
   }
   if (Disagrees(known) && !std::exchange(known.told, true)) {
     out_.log.push_back(absl::StrCat(from.name,
@@ -416,6 +417,14 @@ bool Bootstrap::NobodyHolds(std::uint64_t number, const std::set<std::string>& n
   return std::all_of(others.begin(), others.end(), [&](const std::string& name) {
     const auto it = known_.find(name);
     return it != known_.end() && it->second.answered == number && !it->second.holds_commands;
+  });
+}
+
+bool Bootstrap::NobodyHasALog(std::uint64_t number) const {
+  const std::set<std::string> others = OthersAnd({});
+  return std::all_of(others.begin(), others.end(), [&](const std::string& name) {
+    const auto it = known_.find(name);
+    return it != known_.end() && it->second.answered == number && !it->second.held_log;
   });
 }
 

@@ -132,6 +132,8 @@ class Bootstrap {
   // 0, and another for each question; asking again repeats it.
   Output AskWhoHolds(Instant now, std::uint64_t number, const std::set<std::string>& names);
   bool NobodyHolds(std::uint64_t number, const std::set<std::string>& names) const;
+  // Nor is any of them in a cluster that told it what it consists of.
+  bool NobodyHasALog(std::uint64_t number) const;
   // The incarnation in which a member of that name was last heard; 0: never.
   std::uint64_t HeardIncarnation(const std::string& name) const;
   // The newest version of the machine's rules that it said lately its program has; 0: it did not.
@@ -149,6 +151,7 @@ class Bootstrap {
     std::uint32_t machine_version = 0;
     std::uint64_t answered = 0;   // the newest question of this member's
     bool holds_commands = false;  // by that answer
+    bool held_log = false;        // likewise
     bool told = false;            // what is odd about it was said to people
   };
   struct Accepted {

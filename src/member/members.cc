@@ -458,13 +458,14 @@ void Actor::AskWhoHolds() {
 void Actor::MaybeStartAnew() {
   if (who_holds_ == 0 || !MayStartAnew() || !bootstrap_.NobodyHolds(who_holds_, NamesInLog()))
     return;
+  const bool untold = core_->configuration().voters.empty();
+  // Who was told may still lead.
+  if (untold && !bootstrap_.NobodyHasALog(who_holds_)) return;
   const absl::string_view why =
-      core_->configuration().voters.empty()
-          ? "the cluster that let it in is gone, and had told it nothing yet: it must start anew, "
-            "as "
-            "a free member"
-          : "a majority lost its memory before the cluster held anything: it must start anew, as a "
-            "free member";
+      untold ? "the cluster that let it in is gone, and had told it nothing yet: it must start "
+               "anew, as a free member"
+             : "a majority lost its memory before the cluster held anything: it must start anew, "
+               "as a free member";
   if (storage_->durable()) return ForgetAll(why);
   FailForGood(absl::AbortedError(why));
 }

@@ -424,6 +424,7 @@ TEST(Bootstrap, WhoHoldsACommandIsToldToWhoAsksAndNotByTheWay) {
   ask(1);
   village.DeliverAll();
   EXPECT_TRUE(n1.NobodyHolds(1, {}));
+  EXPECT_FALSE(n1.NobodyHasALog(1)) << "the others are in, and were told who is";
   EXPECT_FALSE(n1.NobodyHolds(2, {})) << "another question";
   EXPECT_FALSE(n1.NobodyHolds(1, {"n4"})) << "who was not asked";
   // One does by now: an older answer that comes late is none.
