@@ -46,12 +46,16 @@ class VirtualClock {
  private:
   static constexpr std::int64_t kSecond = 1'000'000'000;
 
-  // value * by / per, rounded down after `round` was added to the product. Without a product of 128
-  // bits, which costs more than all else that a loop does between two events: what is left of whole
-  // `per`s, times a rate of a few seconds a second, fits into 64.
+  // value * by / per, rounded down after `round` was added to the product. Where nothing is faster
+  // than four times, without a product of 128 bits: that costs more than all else that a loop does
+  // between two events, and what is left of whole `per`s, times `by`, fits into 64.
   static std::int64_t Scaled(std::int64_t value, std::int64_t by, std::int64_t per,
                              std::int64_t round = 0) {
-    return value / per * by + (value % per * by + round) / per;
+    const std::int64_t left = value % per;
+    if (by <= 4 * kSecond && per <= 4 * kSecond)
+      return value / per * by + (left * by + round) / per;
+    return value / per * by +
+           static_cast<std::int64_t>((static_cast<__int128>(left) * by + round) / per);
   }
 
   std::int64_t since_ns_ = 0;
