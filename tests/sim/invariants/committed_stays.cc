@@ -11,7 +11,7 @@ class CommittedStays final : public Invariant {
  public:
   explicit CommittedStays(Scene& scene) : Invariant(scene, "committed stays") {}
 
-  void OnStep(const Actor& actor, const ClusterId& cluster, const raft::Core&,
+  void OnStep(const Actor& actor, const ClusterId& cluster, const raft::Core& core,
               const raft::Output& output) override {
     if (!output.write.has_value()) return;
     if (output.write->snapshot.has_value()) Replaces(actor, cluster, *output.write->snapshot);
@@ -28,6 +28,9 @@ class CommittedStays final : public Invariant {
     for (Index i = from; i <= log.last_index() && i <= facts.last_committed(); ++i) {
       const EntryFact* entry = log.At(i);
       if (entry == nullptr || *entry != facts.committed[i - 1].entry) continue;
+      // One that was away may hear late of a leader without it, whose term came before the one in
+      // which it was committed: this copy did not count.
+      if (core.term() < facts.committed[i - 1].by_term) continue;
       return Fail(absl::StrCat(actor.facts->id.ToString(), " truncates entry ", i, " of term ",
                                entry->term, ", which is committed"));
     }
