@@ -168,7 +168,7 @@ std::vector<Call<LockOperation>> LongHistory(Prng& random, int grants) {
   std::vector<Call<LockOperation>> calls;
   std::int64_t now = 0;
   std::uint64_t token = 0;
-  const auto around = [&](LockOperation operation) {
+  const auto around = [&](const LockOperation& operation) {
     calls.push_back({.operation = operation,
                      .start = now - static_cast<std::int64_t>(random.Below(30)),
                      .end = now + static_cast<std::int64_t>(random.Below(30))});
@@ -230,7 +230,7 @@ std::vector<Call<LockOperation>> LongSharedHistory(Prng& random, int grants) {
   std::vector<Call<LockOperation>> calls;
   std::int64_t now = 0;
   LockModel lock;
-  const auto around = [&](LockOperation operation) {
+  const auto around = [&](const LockOperation& operation) {
     now += 10;
     EXPECT_TRUE(lock.Step(operation));
     const bool unknown = operation.kind == Kind::kEnd && random.Below(4) == 0;

@@ -52,7 +52,7 @@ void LockHistory::Granted(Id wait, Revision token, bool shared, absl::Duration n
   of_[asked.lock].push_back({{kind, token}, asked.asked, Ns(now), false});
 }
 
-LockHistory::Id LockHistory::Changing(const std::string& lock, LockOperation operation,
+LockHistory::Id LockHistory::Changing(const std::string& lock, const LockOperation& operation,
                                       absl::Duration now) {
   open_.push_back({lock, operation.token, Ns(now)});
   of_[lock].push_back({operation, Ns(now), kNeverEnds, true});

@@ -77,7 +77,7 @@ class LockHistory {
   using Asker = std::pair<SessionId, bool>;  // to share
 
   void Granted(Id wait, Revision token, bool shared, absl::Duration now);
-  Id Changing(const std::string& lock, LockOperation operation, absl::Duration now);
+  Id Changing(const std::string& lock, const LockOperation& operation, absl::Duration now);
   // Adds what no client was told of; what is wrong with that.
   std::string AddUntold(const std::string& lock, Calls* calls) const;
 
