@@ -412,19 +412,13 @@ Bootstrap::Output Bootstrap::AskWhoHolds(Instant now, std::uint64_t number,
   return Finish();
 }
 
-bool Bootstrap::NobodyHolds(std::uint64_t number, const std::set<std::string>& names) const {
+bool Bootstrap::NobodyHolds(What what, std::uint64_t number,
+                            const std::set<std::string>& names) const {
   const std::set<std::string> others = OthersAnd(names);
   return std::all_of(others.begin(), others.end(), [&](const std::string& name) {
     const auto it = known_.find(name);
-    return it != known_.end() && it->second.answered == number && !it->second.holds_commands;
-  });
-}
-
-bool Bootstrap::NobodyHasALog(std::uint64_t number) const {
-  const std::set<std::string> others = OthersAnd({});
-  return std::all_of(others.begin(), others.end(), [&](const std::string& name) {
-    const auto it = known_.find(name);
-    return it != known_.end() && it->second.answered == number && !it->second.held_log;
+    if (it == known_.end() || it->second.answered != number) return false;
+    return what == What::kALog ? !it->second.held_log : !it->second.holds_commands;
   });
 }
 

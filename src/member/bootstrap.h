@@ -127,13 +127,15 @@ class Bootstrap {
   bool IsFree(const std::string& name, Instant now) const;
   // Whether this member holds what a client asked for, which it says when it is asked.
   void SetHoldsCommands(bool holds) { holds_commands_ = holds; }
-  // Asks those of `names` and all others of the static list whether they do; and whether all of
-  // them answered that very question, as whoever has each name now, and none does. `number`: above
+  // Asks those of `names` and all others of the static list what they hold; and whether all of them
+  // answered that very question, as whoever has each name now, and none holds that. `number`: above
   // 0, and another for each question; asking again repeats it.
   Output AskWhoHolds(Instant now, std::uint64_t number, const std::set<std::string>& names);
-  bool NobodyHolds(std::uint64_t number, const std::set<std::string>& names) const;
-  // Nor is any of them in a cluster that told it what it consists of.
-  bool NobodyHasALog(std::uint64_t number) const;
+  enum class What : std::uint8_t {
+    kCommands,  // what a client asked for
+    kALog,      // the log of a cluster, which says what that consists of
+  };
+  bool NobodyHolds(What what, std::uint64_t number, const std::set<std::string>& names) const;
   // The incarnation in which a member of that name was last heard; 0: never.
   std::uint64_t HeardIncarnation(const std::string& name) const;
   // The newest version of the machine's rules that it said lately its program has; 0: it did not.

@@ -452,15 +452,18 @@ void Actor::AskWhoHolds() {
 }
 
 // BOOTSTRAP rule 12. This member's log may be old, and those that it counts as lost may have been
-// exchanged long ago: so it asks all that there are. If none of them holds a client's command, then
-// none is lost by it: one that was committed before is not there any more, and one that is
+// exchanged long ago: so it asks all that it knows of. If none of them holds a client's command,
+// then none is lost by it: one that was committed before is not there any more, and one that is
 // committed later is, without this member, with a quorum.
 void Actor::MaybeStartAnew() {
-  if (who_holds_ == 0 || !MayStartAnew() || !bootstrap_.NobodyHolds(who_holds_, NamesInLog()))
-    return;
+  using What = Bootstrap::What;
+  if (who_holds_ == 0 || !MayStartAnew()) return;
   const bool untold = core_->configuration().voters.empty();
-  // Who was told may still lead.
-  if (untold && !bootstrap_.NobodyHasALog(who_holds_)) return;
+  const auto nobody_holds = [this](What what) {
+    return bootstrap_.NobodyHolds(what, who_holds_, NamesInLog());
+  };
+  if (!nobody_holds(What::kCommands)) return;
+  if (untold && !nobody_holds(What::kALog)) return;  // who was told may still lead
   const absl::string_view why =
       untold ? "the cluster that let it in is gone, and had told it nothing yet: it must start "
                "anew, as a free member"

@@ -160,7 +160,7 @@ std::string LockHistory::AddUntold(const std::string& lock, Calls* calls) const 
       if (i < waits.size() && waits[i] <= sights[i]) continue;
       return absl::StrCat("session ", asker.first, " was seen to ",
                           asker.second ? "share " : "hold ", lock, " by ", i + 1,
-                          " tokens that it was not told of, and had not asked for", " so many");
+                          " tokens that it was not told of, and had not asked for so many");
     }
   }
   return "";

@@ -420,13 +420,17 @@ TEST(Bootstrap, WhoHoldsACommandIsToldToWhoAsksAndNotByTheWay) {
   const auto ask = [&](std::uint64_t number) {
     village.Take(0, n1.AskWhoHolds(village.Now(), number, {"n3"}));
   };
-  EXPECT_FALSE(n1.NobodyHolds(1, {}));
+  const auto nobody_holds = [&n1](std::uint64_t number, const std::set<std::string>& names) {
+    return n1.NobodyHolds(Bootstrap::What::kCommands, number, names);
+  };
+  EXPECT_FALSE(nobody_holds(1, {}));
   ask(1);
   village.DeliverAll();
-  EXPECT_TRUE(n1.NobodyHolds(1, {}));
-  EXPECT_FALSE(n1.NobodyHasALog(1)) << "the others are in, and were told who is";
-  EXPECT_FALSE(n1.NobodyHolds(2, {})) << "another question";
-  EXPECT_FALSE(n1.NobodyHolds(1, {"n4"})) << "who was not asked";
+  EXPECT_TRUE(nobody_holds(1, {}));
+  EXPECT_FALSE(n1.NobodyHolds(Bootstrap::What::kALog, 1, {}))
+      << "the others are in, and were told who is";
+  EXPECT_FALSE(nobody_holds(2, {})) << "another question";
+  EXPECT_FALSE(nobody_holds(1, {"n4"})) << "who was not asked";
   // One does by now: an older answer that comes late is none.
   ask(2);
   std::vector<Mail> late;
@@ -439,15 +443,15 @@ TEST(Bootstrap, WhoHoldsACommandIsToldToWhoAsksAndNotByTheWay) {
   ask(3);
   village.DeliverAll();
   for (const Mail& m : late) village.Deliver(m);
-  EXPECT_FALSE(n1.NobodyHolds(3, {}));
-  EXPECT_FALSE(n1.NobodyHolds(2, {}));
+  EXPECT_FALSE(nobody_holds(3, {}));
+  EXPECT_FALSE(nobody_holds(2, {}));
   // Its next incarnation does not, and has to be asked itself.
   village.Start(2);
   for (const Mail& m : village.Pick<Hello>(2)) village.Deliver(m);
-  EXPECT_FALSE(n1.NobodyHolds(3, {}));
+  EXPECT_FALSE(nobody_holds(3, {}));
   ask(4);
   village.DeliverAll();
-  EXPECT_TRUE(n1.NobodyHolds(4, {}));
+  EXPECT_TRUE(nobody_holds(4, {}));
 }
 
 // PITFALLS T11, at the first start: an acceptance by an earlier incarnation counts for nothing.
