@@ -45,9 +45,16 @@ class OnceRun final : public LeasedRun {
     if (!answer->ok()) return answer->status();
     begun_ = **std::move(answer);
     if (begun_.state != Begun::State::kInProgress) return absl::OkStatus();
-    return absl::AbortedError(absl::StrCat(flags_.name,
-                                           " is under way elsewhere, and was not done within ",
-                                           absl::FormatDuration(flags_.wait)));
+    const std::string within = absl::FormatDuration(flags_.wait);
+    // As it stood when this one asked; nobody need be at it.
+    if (begun_.progress.held_back_ns > 0) {
+      return absl::AbortedError(
+          absl::StrCat(flags_.name, " could not begin within ", within,
+                       ": this cluster is new, and lets attempts of an earlier one run out, until "
+                       "when `tenure status` says"));
+    }
+    return absl::AbortedError(
+        absl::StrCat(flags_.name, " is under way elsewhere, and was not done within ", within));
   }
 
   int Hold() override {

@@ -113,7 +113,7 @@ TEST_F(RestartTest, WhoeverBorrowsAMembersNameCountsForNothing) {
 // T10: a cluster that kept nothing and starts again holds grants back while an earlier holder may
 // still live, and says until when; its tokens are higher all the same.
 TEST_F(RestartTest, T10_L22_ANewClusterWaitsForEarlierHolders) {
-  Cluster cluster({.members = 1, .assert_new = false, .flags = {"--ttl-max=2s"}});
+  Cluster cluster({.members = 1, .assert_new = false, .flags = {"--ttl-max=4s"}});
   const auto token = [](const Result& result) {
     EXPECT_EQ(result.status, 0) << result.err;
     return std::strtoll(result.out.c_str(), nullptr, 10);
@@ -132,6 +132,9 @@ TEST_F(RestartTest, T10_L22_ANewClusterWaitsForEarlierHolders) {
   EXPECT_EQ(refused.status, 75);
   EXPECT_THAT(refused.err, HasSubstr("a"));
   EXPECT_THAT(refused.err, Not(HasSubstr("is held by")));
+  const Result not_begun = RunTenure({"once", "k", "--wait=0s", "--", "true"}, cluster.endpoints());
+  EXPECT_EQ(not_begun.status, 75);
+  EXPECT_THAT(not_begun.err, HasSubstr("this cluster is new"));
   EXPECT_GT(token(RunTenure(take, cluster.endpoints())), earlier);
 }
 
