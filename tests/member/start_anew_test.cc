@@ -62,6 +62,33 @@ TEST(StartAnew, T17WhoWasLetInByAClusterThatIsGone) {
   EXPECT_EQ(cluster.Status(2).cluster, cluster.Status(0).cluster);
 }
 
+// Let in, and told nothing yet, when its leader stopped: that holds no command, but the log, and
+// leads again in a moment.
+TEST(StartAnew, WaitsForWhoHasTheLog) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed);
+    Cluster cluster(world, {.size = 2, .durable = true});
+    cluster.StartAll();
+    ASSERT_TRUE(cluster.AwaitConverged());
+    const ClusterId first = cluster.Status(0).cluster;
+    const int leader = cluster.Leader();
+    const int let_in = 1 - leader;
+    cluster.Kill(let_in);
+    cluster.machine(let_in).disk().Wipe();
+    cluster.Start(let_in);
+    ASSERT_TRUE(
+        world.RunUntil([&] { return cluster.Status(let_in).cluster == first; }, absl::Seconds(10)));
+    ASSERT_TRUE(cluster.Status(let_in).members.empty());
+    cluster.Kill(leader);
+    world.RunFor(absl::Seconds(2));
+    cluster.Start(leader);
+    ASSERT_TRUE(cluster.AwaitConverged());
+    EXPECT_TRUE(cluster.stopped(let_in).ok()) << cluster.stopped(let_in);
+    EXPECT_EQ(cluster.Status(let_in).cluster, first);
+  }
+}
+
 // One of two members came back as a learner; before it takes its place the other one restarts.
 class TwoOfTwo : public ::testing::Test {
  protected:
