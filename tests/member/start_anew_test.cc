@@ -22,6 +22,13 @@ bool HasRole(const Cluster& cluster, int asked, const MemberId& who, absl::strin
   return false;
 }
 
+// Runs until the member is in that cluster, and before it hears what that consists of.
+void AwaitLetIn(Cluster& cluster, int member, const ClusterId& into) {
+  ASSERT_TRUE(cluster.world().RunUntil([&] { return cluster.Status(member).cluster == into; },
+                                       absl::Seconds(10)));
+  ASSERT_TRUE(cluster.Status(member).members.empty());
+}
+
 // Runs until the member says that it must start anew, and does that, as `tenure serve` does.
 void AwaitAnew(Cluster& cluster, int member) {
   ASSERT_TRUE(cluster.world().RunUntil([&] { return absl::IsAborted(cluster.stopped(member)); },
@@ -52,9 +59,7 @@ TEST(StartAnew, T17WhoWasLetInByAClusterThatIsGone) {
   ASSERT_TRUE(cluster.AwaitConverged());
   const ClusterId first = cluster.Status(0).cluster;
   cluster.Restart(2);
-  ASSERT_TRUE(
-      world.RunUntil([&] { return cluster.Status(2).cluster == first; }, absl::Seconds(10)));
-  ASSERT_TRUE(cluster.Status(2).members.empty());
+  ASSERT_NO_FATAL_FAILURE(AwaitLetIn(cluster, 2, first));
   cluster.Restart(0);
   cluster.Restart(1);
   AwaitAnew(cluster, 2);
@@ -77,9 +82,7 @@ TEST(StartAnew, WaitsForWhoHasTheLog) {
     cluster.Kill(let_in);
     cluster.machine(let_in).disk().Wipe();
     cluster.Start(let_in);
-    ASSERT_TRUE(
-        world.RunUntil([&] { return cluster.Status(let_in).cluster == first; }, absl::Seconds(10)));
-    ASSERT_TRUE(cluster.Status(let_in).members.empty());
+    ASSERT_NO_FATAL_FAILURE(AwaitLetIn(cluster, let_in, first));
     cluster.Kill(leader);
     world.RunFor(absl::Seconds(2));
     cluster.Start(leader);
@@ -155,9 +158,7 @@ TEST_F(ADiskBesideMemory, T17WasLetInByAClusterThatIsGone) {
   cluster_.Kill(2);
   cluster_.machine(2).disk().Wipe();
   cluster_.Start(2);
-  ASSERT_TRUE(
-      world_.RunUntil([&] { return cluster_.Status(2).cluster == first_; }, absl::Seconds(10)));
-  ASSERT_TRUE(cluster_.Status(2).members.empty());
+  ASSERT_NO_FATAL_FAILURE(AwaitLetIn(cluster_, 2, first_));
   cluster_.Restart(0);
   cluster_.Restart(1);
   AwaitAnew(cluster_, 2);
