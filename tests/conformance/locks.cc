@@ -88,9 +88,8 @@ TEST_P(Conformance, DestroyedGuardGivesBack) {
   EXPECT_TRUE(two().mutex("a").Lock({.wait = absl::Seconds(20)}).ok());
 }
 
-// Without an answer it ends with another error.
+// Without an answer it ends with another error: so for long enough that a busy machine answers.
 TEST_P(SteadyConformance, WaitEndsAtItsDeadline) {
-  // Long enough for a busy machine to answer at all: else nobody is known to hold it.
   const Guard held = one().mutex("a").Lock();
   ASSERT_TRUE(held.ok());
   const Guard late = two().mutex("a").Lock({.wait = absl::Seconds(2)});
