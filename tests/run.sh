@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds Tenure and runs its tests. On a bare Debian 12 it first installs what is missing.
 #
-#   tests/run.sh [--preset NAME] [--all | --unit] [--] [ctest arguments...]
+#   tests/run.sh [--preset NAME] [--all | --unit] [-- ctest arguments...]
 #     --preset NAME   release (default), debug, asan or tsan
 #     --all           also tests labelled `slow`
 #     --unit          only build and run those labelled `unit`
@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
     --unit) target=unit_tests; select=(-L '^unit$' -LE '^slow$') ;;
     --help|-h) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --) shift; break ;;
-    *) break ;;
+    *) echo "tests/run.sh: what is '$1'? What is meant for ctest comes after --; see --help" >&2; exit 64 ;;
   esac
   shift
 done

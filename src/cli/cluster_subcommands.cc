@@ -77,7 +77,11 @@ class Break final : public Subcommand {
         ->add_option("--token", flags_.token,
                      "Only from the holder with this token (see `tenure inspect`)")
         ->type_name("TOKEN")
-        ->check(CLI::PositiveNumber)
+        ->check([](const std::string& text) {
+          const bool number = text.find_first_not_of("0123456789") == std::string::npos;
+          const bool zero = text.find_first_not_of('0') == std::string::npos;
+          return std::string(number && !zero ? "" : "a token is a number above 0");
+        })
         ->excludes(delay);
     broken->add_option("--reason", flags_.reason, "Goes on record, with who broke it")
         ->type_name("TEXT");

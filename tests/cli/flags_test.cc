@@ -145,7 +145,10 @@ TEST(Flags, WhatCannotWorkIsOneLineThatSaysWhatToDo) {
   EXPECT_THAT(Complaint({"once", "k", "--retention=0", "--", "true"}), HasSubstr("--retention"));
   EXPECT_THAT(Complaint({"break"}), HasSubstr("lock NAME"));
   EXPECT_THAT(Complaint({"break", "lock"}), HasSubstr("NAME"));
-  EXPECT_THAT(Complaint({"break", "lock", "a", "--token=0"}), HasSubstr("--token"));
+  for (const char* const token : {"--token=0", "--token=-4", "--token=x", "--token="}) {
+    EXPECT_THAT(Complaint({"break", "lock", "a", token}), HasSubstr("--token")) << token;
+  }
+  EXPECT_THAT(Complaint({"break", "lock", "a", "--token=0"}), HasSubstr("above 0"));
   EXPECT_THAT(Complaint({"break", "lock", "a", "--delay", "--token=7"}), HasSubstr("--delay"));
   EXPECT_THAT(Complaint({"break", "key", "a", "--delay"}), HasSubstr("--delay"));
   EXPECT_THAT(Complaint({"inspect", "key"}), HasSubstr("KEY"));
